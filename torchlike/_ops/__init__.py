@@ -1,0 +1,21 @@
+"""The operators: one declaration each, grouped as torch's documentation groups them.
+
+``load`` runs the declarations; afterwards ``op.exports(namespace)`` has the public names.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+#: The modules that declare operators, in the order of what they build on.
+MODULES = (
+    "arithmetic", "creation", "shape", "memory", "indexing", "elementwise", "comparison", "reduction", "sorting", "joining",
+    "gathering", "matmul", "activation", "loss",
+    "random_ops",
+)  # fmt: skip
+
+
+def load() -> None:
+    """Run all declarations."""
+    for name in MODULES:
+        importlib.import_module(f"torchlike._ops.{name}")

@@ -1,0 +1,181 @@
+"""What the bodies of operators share: small things said in few ``lax`` primitives, since each costs time to trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax import lax
+
+from torchlike._tensor.dtypes import from_numpy_dtype
+from torchlike._tensor.promotion import SCALAR_TYPE_NAMES
+from torchlike._tensor.tensor import wrap_dim
+
+INT64 = np.dtype(np.int64)
+FLOAT32 = np.dtype(np.float32)
+
+
+def kind(x: Any) -> str:
+    """The kind of an array's dtype: ``b``, ``i``, ``u``, ``f`` (bfloat16 too) or ``c``."""
+    found = np.dtype(x.dtype)
+    return "f" if found.name.startswith(("bfloat", "float8")) else found.kind
+
+
+def type_name_of(x: Any) -> str:
+    """What torch's messages call an array's dtype: Float, Long, ..."""
+    return SCALAR_TYPE_NAMES[from_numpy_dtype(np.dtype(x.dtype))]
+
+
+def is_half(dtype: Any) -> bool:
+    """Whether results of this dtype are computed in float32."""
+    return np.dtype(dtype).itemsize == 2 and np.dtype(dtype).kind not in "iu"
+
+
+def constant(x: Any, number: Any) -> np.ndarray:
+    """A number as a scalar of the dtype of ``x``."""
+    return np.asarray(number, x.dtype)
+
+
+def convert(x: Any, dtype: Any) -> Any:
+    """``x`` in another dtype; nothing is recorded where it has that one."""
+    return x if x.dtype == dtype else lax.convert_element_type(x, dtype)
+
+
+def widened(x: Any) -> Any:
+    """``x``, in float32 where it is of half precision."""
+    return lax.convert_element_type(x, FLOAT32) if is_half(x.dtype) else x
+
+
+def choose(where: Any, a: Any, b: Any) -> Any:
+    """``a`` where the mask says so, else ``b``; either may be a scalar, but not all three."""
+    shape = np.shape(where) or np.shape(a) or np.shape(b)
+    return lax.select(spread(where, shape), spread(a, shape), spread(b, shape))
+
+
+def spread(x: Any, shape: Sequence[int]) -> Any:
+    """A scalar repeated to a shape, an array of that shape as it is."""
+    return x if np.shape(x) == tuple(shape) else lax.broadcast_in_dim(x, tuple(shape), ())
+
+
+def truth(x: Any) -> Any:
+    """Where the elements are not zero."""
+    return x if x.dtype == np.bool_ else lax.ne(x, constant(x, 0))
+
+
+# Dimensions.
+
+
+def axes_of(dim: Any, ndim: int) -> tuple[int, ...]:
+    """The axes that a ``dim`` argument names, in order; None and an empty list name them all."""
+    if dim is None or dim == ():
+        return tuple(range(ndim))
+    if isinstance(dim, int):
+        axis = wrap_dim(dim, ndim)
+        return (axis,) if ndim else ()
+    seen = set()
+    for d in dim:
+        axis = wrap_dim(d, ndim)
+        if axis in seen:
+            raise RuntimeError(f"dim {axis} appears multiple times in the list of dims")
+        seen.add(axis)
+    return tuple(sorted(seen)) if ndim else ()
+
+
+def reduced(out: Any, axes: Sequence[int], keepdim: bool) -> Any:
+    """The result of a reduction over ``axes``, these put back with size one where they are to be kept."""
+    return lax.expand_dims(out, axes) if keepdim and axes else out
+
+
+def count(x: Any, axes: Sequence[int]) -> int:
+    """How many elements a reduction over ``axes`` takes together."""
+    n = 1
+    for axis in axes:
+        n *= x.shape[axis]
+    return n
+
+
+def back(reduced_result: Any, shape: Sequence[int], axes: Sequence[int]) -> Any:
+    """What a reduction over ``axes`` without keepdim made, repeated to the shape it came from."""
+    return lax.broadcast_in_dim(reduced_result, tuple(shape), [d for d in range(len(shape)) if d not in axes])
+
+
+def positions(shape: Sequence[int], axis: int) -> Any:
+    """Each element's position along ``axis``."""
+    return lax.broadcasted_iota(INT64, tuple(shape), axis)
+
+
+# Gathering and scattering along a dimension, element by element.
+
+
+def _others(ndim: int, axis: int) -> tuple[int, ...]:
+    return tuple(d for d in range(ndim) if d != axis)
+
+
+def _narrow(x: Any, shape: Sequence[int], axis: int) -> Any:
+    """``x`` cut to ``shape`` in every dimension but ``axis``."""
+    limits = [x.shape[d] if d == axis else shape[d] for d in range(x.ndim)]
+    return x if list(x.shape) == limits else lax.slice(x, [0] * x.ndim, limits)
+
+
+def take_along(x: Any, index: Any, axis: int) -> Any:
+    """``out[.., i, ..] = x[.., index[.., i, ..], ..]``; ``index`` may be smaller than ``x`` elsewhere."""
+    if x.ndim == 0:
+        return lax.broadcast_in_dim(x, index.shape, ())
+    others = _others(x.ndim, axis)
+    numbers = lax.GatherDimensionNumbers(
+        offset_dims=(), collapsed_slice_dims=(axis,), start_index_map=(axis,), operand_batching_dims=others,
+        start_indices_batching_dims=others,
+    )  # fmt: skip
+    index = lax.expand_dims(index, (index.ndim,))
+    return lax.gather(_narrow(x, index.shape, axis), index, numbers, (1,) * x.ndim, mode="clip")
+
+
+_SCATTERS = {
+    "set": lax.scatter, "add": lax.scatter_add, "mul": lax.scatter_mul, "amax": lax.scatter_max, "amin": lax.scatter_min,
+}  # fmt: skip
+
+
+def put_along(base: Any, index: Any, updates: Any, axis: int, how: str = "set") -> Any:
+    """``base`` with ``base[.., index[.., i, ..], ..]`` set to (increased by, ...) ``updates[.., i, ..]``."""
+    if base.ndim == 0:
+        base, index, updates = (lax.reshape(a, (1,)) for a in (base, index, updates))
+        return lax.reshape(put_along(base, index, updates, 0, how), ())
+    others = _others(base.ndim, axis)
+    numbers = lax.ScatterDimensionNumbers(
+        update_window_dims=(), inserted_window_dims=(axis,), scatter_dims_to_operand_dims=(axis,),
+        operand_batching_dims=others, scatter_indices_batching_dims=others,
+    )  # fmt: skip
+    if tuple(updates.shape) != tuple(index.shape):
+        updates = lax.slice(updates, [0] * updates.ndim, index.shape)
+    block = _narrow(base, index.shape, axis)
+    put = _SCATTERS[how](block, lax.expand_dims(index, (index.ndim,)), updates, numbers, mode="clip")
+    return put if block is base else lax.dynamic_update_slice(base, put, [np.int32(0)] * base.ndim)
+
+
+def selecting(find: Callable[[Any], tuple[Any, Any]], x: Any, axis: int) -> tuple[Any, Any]:
+    """``find(x)``: elements of ``x`` along ``axis`` and their positions; each element's gradient goes to its position."""
+    shape = x.shape
+
+    @jax.custom_vjp
+    def select(x):
+        return find(x)
+
+    def forward(x):
+        values, index = find(x)
+        return (values, index), index
+
+    def backward(index, gs):
+        g = gs[0]
+        if not shape:
+            return (g,)
+        zero = lax.broadcast_in_dim(np.zeros((), g.dtype), shape, ())
+        if index.shape[axis] != 1:
+            return (put_along(zero, index, g, axis, "add"),)
+        every = range(len(shape))
+        here = lax.eq(positions(shape, axis), lax.broadcast_in_dim(index, shape, every))
+        return (lax.select(here, lax.broadcast_in_dim(g, shape, every), zero),)
+
+    select.defvjp(forward, backward)
+    return select(x)

@@ -1,0 +1,547 @@
+"""Functions of each element: roots, exponentials, trigonometry, rounding, bounds, and functions of two or three tensors."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from jax import lax
+
+from torchlike._ops import op as machinery
+from torchlike._ops.bodies import choose, constant, kind, type_name_of
+from torchlike._ops.op import Array, Number, Promote, call, call_inplace, call_out, composite, op, pointwise
+from torchlike._tensor import dtypes
+from torchlike._tensor.tensor import Tensor
+
+_TO_FLOAT = Promote.INT_TO_FLOAT
+_SPECIAL = ("torch", "Tensor", "special")
+
+
+# Roots, exponentials and logarithms.
+
+
+@pointwise(_TO_FLOAT, inplace=True)
+def sqrt(input, *, out=None):
+    """The square root of each element."""
+    return lax.sqrt(input)
+
+
+@pointwise(_TO_FLOAT, inplace=True)
+def rsqrt(input, *, out=None):
+    """One over the square root of each element."""
+    return lax.rsqrt(input)
+
+
+@pointwise(inplace=True, node="PowBackward0")
+def square(input, *, out=None):
+    """The square of each element."""
+    return lax.bitwise_and(input, input) if input.dtype == np.bool_ else lax.mul(input, input)
+
+
+@pointwise(_TO_FLOAT, inplace=True)
+def exp(input, *, out=None):
+    """e to the power of each element."""
+    return lax.exp(input)
+
+
+@pointwise(_TO_FLOAT, inplace=True, namespaces=_SPECIAL)
+def exp2(input, *, out=None):
+    """Two to the power of each element."""
+    return lax.exp2(input)
+
+
+@pointwise(_TO_FLOAT, inplace=True, namespaces=_SPECIAL)
+def expm1(input, *, out=None):
+    """e to the power of each element, less one, exact for small elements."""
+    return lax.expm1(input)
+
+
+@pointwise(_TO_FLOAT, inplace=True)
+def log(input, *, out=None):
+    """The natural logarithm of each element."""
+    return lax.log(input)
+
+
+def _log_to(x: Any, base: float) -> Any:
+    """The logarithm to another base; worked out in double precision so that powers of the base come out whole."""
+    if kind(x) == "c":
+        return lax.div(lax.log(x), constant(x, math.log(base)))
+    wide = lax.log(lax.convert_element_type(x, np.float64))
+    return lax.convert_element_type(lax.mul(wide, np.float64(1 / math.log(base))), x.dtype)
+
+
+@pointwise(_TO_FLOAT, inplace=True)
+def log2(input, *, out=None):
+    """The logarithm of each element to the base two."""
+    return _log_to(input, 2)
+
+
+@pointwise(_TO_FLOAT, inplace=True)
+def log10(input, *, out=None):
+    """The logarithm of each element to the base ten."""
+    return _log_to(input, 10)
+
+
+@pointwise(_TO_FLOAT, inplace=True, namespaces=_SPECIAL)
+def log1p(input, *, out=None):
+    """The natural logarithm of one plus each element, exact for small elements."""
+    return lax.log1p(input)
+
+
+@pointwise(_TO_FLOAT, inplace=True)
+def sigmoid(input, *, out=None):
+    """The logistic function, ``out_i = 1 / (1 + exp(-input_i))``."""
+    return lax.logistic(input)
+
+
+composite(namespaces=("special",), name="expit")(sigmoid)
+
+
+# Trigonometry.
+
+
+@pointwise(_TO_FLOAT, inplace=True)
+def sin(input, *, out=None):
+    """Sine of each element, ``out_i = sin(input_i)``, the angle in radians."""
+    return lax.sin(input)
+
+
+@pointwise(_TO_FLOAT, inplace=True)
+def cos(input, *, out=None):
+    """Cosine of each element, the angle in radians."""
+    return lax.cos(input)
+
+
+@pointwise(_TO_FLOAT, inplace=True)
+def tan(input, *, out=None):
+    """Tangent of each element, the angle in radians."""
+    return lax.tan(input)
+
+
+@pointwise(_TO_FLOAT, inplace=True, alias=("arcsin",))
+def asin(input, *, out=None):
+    """The angle in radians whose sine each element is."""
+    return lax.asin(input)
+
+
+@pointwise(_TO_FLOAT, inplace=True, alias=("arccos",))
+def acos(input, *, out=None):
+    """The angle in radians whose cosine each element is."""
+    return lax.acos(input)
+
+
+@pointwise(_TO_FLOAT, inplace=True, alias=("arctan",))
+def atan(input, *, out=None):
+    """The angle in radians whose tangent each element is."""
+    return lax.atan(input)
+
+
+@pointwise(_TO_FLOAT, inplace=True)
+def sinh(input, *, out=None):
+    """Hyperbolic sine of each element."""
+    return lax.sinh(input)
+
+
+@pointwise(_TO_FLOAT, inplace=True)
+def cosh(input, *, out=None):
+    """Hyperbolic cosine of each element."""
+    return lax.cosh(input)
+
+
+@pointwise(_TO_FLOAT, inplace=True)
+def tanh(input, *, out=None):
+    """Hyperbolic tangent of each element."""
+    return lax.tanh(input)
+
+
+@pointwise(_TO_FLOAT, inplace=True, alias=("arcsinh",))
+def asinh(input, *, out=None):
+    """The inverse of the hyperbolic sine at each element."""
+    return lax.asinh(input)
+
+
+@pointwise(_TO_FLOAT, inplace=True, alias=("arccosh",))
+def acosh(input, *, out=None):
+    """The inverse of the hyperbolic cosine at each element."""
+    return lax.acosh(input)
+
+
+@pointwise(_TO_FLOAT, inplace=True, alias=("arctanh",))
+def atanh(input, *, out=None):
+    """The inverse of the hyperbolic tangent at each element."""
+    return lax.atanh(input)
+
+
+@pointwise(_TO_FLOAT, inplace=True, alias=("arctan2",))
+def atan2(input, other, *, out=None):
+    """The angle in radians of the point ``(other_i, input_i)`` in the plane, between -pi and pi."""
+    return lax.atan2(input, other)
+
+
+@pointwise(_TO_FLOAT, inplace=True, node="MulBackward0")
+def deg2rad(input, *, out=None):
+    """Degrees as radians."""
+    return lax.mul(input, constant(input, math.pi / 180))
+
+
+@pointwise(_TO_FLOAT, inplace=True, node="MulBackward0")
+def rad2deg(input, *, out=None):
+    """Radians as degrees."""
+    return lax.mul(input, constant(input, 180 / math.pi))
+
+
+@pointwise(inplace=True)
+def hypot(input, other, *, out=None):
+    """The hypotenuse of the right triangle whose legs are ``input_i`` and ``other_i``."""
+    if kind(input) not in "f":
+        raise NotImplementedError(f"\"hypot_cpu\" not implemented for '{type_name_of(input)}'")
+    a, b = lax.abs(input), lax.abs(other)
+    large, small = lax.max(a, b), lax.min(a, b)
+    one, zero = constant(large, 1), constant(large, 0)
+    fine = lax.bitwise_and(lax.gt(large, zero), lax.lt(large, constant(large, math.inf)))
+    ratio = lax.div(choose(fine, small, zero), choose(fine, large, one))
+    return choose(fine, lax.mul(large, lax.sqrt(lax.add(one, lax.mul(ratio, ratio)))), large)
+
+
+# Rounding and signs.
+
+
+def _whole(x: Any) -> bool:
+    return kind(x) in "iu"
+
+
+def _refuse_bool_and_complex(kernel: str, x: Any) -> None:
+    if kind(x) in "bc":
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{type_name_of(x)}'")
+
+
+@pointwise(inplace=True)
+def floor(input, *, out=None):
+    """The largest whole number that is not greater, of each element."""
+    if kind(input) == "c":
+        raise RuntimeError("floor is not supported for complex inputs")
+    _refuse_bool_and_complex("floor_vml_cpu", input)
+    return input if _whole(input) else lax.floor(input)
+
+
+@pointwise(inplace=True)
+def ceil(input, *, out=None):
+    """The smallest whole number that is not less, of each element."""
+    if kind(input) == "c":
+        raise RuntimeError("ceil is not supported for complex inputs")
+    _refuse_bool_and_complex("ceil_vml_cpu", input)
+    return input if _whole(input) else lax.ceil(input)
+
+
+def truncated(x: Any) -> Any:
+    """``x`` without its fraction."""
+    return choose(lax.lt(x, constant(x, 0)), lax.ceil(x), lax.floor(x))
+
+
+@pointwise(inplace=True, alias=("fix",))
+def trunc(input, *, out=None):
+    """Each element without its fraction."""
+    if kind(input) == "c":
+        raise RuntimeError("trunc is not supported for complex inputs")
+    _refuse_bool_and_complex("trunc_vml_cpu", input)
+    return input if _whole(input) else truncated(input)
+
+
+@pointwise(inplace=True)
+def frac(input, *, out=None):
+    """The fraction of each element, with its sign."""
+    if kind(input) != "f":
+        raise NotImplementedError(f"\"frac_cpu\" not implemented for '{type_name_of(input)}'")
+    return lax.sub(input, lax.stop_gradient(truncated(input)))
+
+
+def _round_node(decimals: int) -> str:
+    return "RoundBackward1" if decimals else "RoundBackward0"
+
+
+@pointwise(inplace=True, name="round", node=_round_node)
+def _round(input, *, decimals=0, out=None):
+    """Each element rounded to ``decimals`` digits after the point, halves to the even neighbour."""
+    _refuse_bool_and_complex("round_vml_cpu" if decimals == 0 else "round_cpu", input)
+    if _whole(input):
+        if decimals:
+            raise NotImplementedError(f"\"round_cpu\" not implemented for '{type_name_of(input)}'")
+        return input
+    to_even = lax.RoundingMethod.TO_NEAREST_EVEN
+    if decimals == 0:
+        return lax.round(input, to_even)
+    scale = constant(input, 10.0 ** abs(decimals))
+    if decimals < 0:
+        return lax.mul(lax.round(lax.div(input, scale), to_even), scale)
+    return lax.div(lax.round(lax.mul(input, scale), to_even), scale)
+
+
+composite(namespaces=("special",), name="round")(_round)
+
+
+@pointwise(inplace=True)
+def sign(input, *, out=None):
+    """-1, 0 or 1 as each element is negative, zero or positive."""
+    if kind(input) == "c":
+        raise RuntimeError(
+            "Unlike NumPy, torch.sign doesn't allow complex inputs. Use torch.sgn instead. To calculate the sign of a "
+            "complex number, use torch.sgn instead."
+        )
+    return input if kind(input) == "b" else lax.sign(input)
+
+
+@pointwise(inplace=True)
+def sgn(input, *, out=None):
+    """The sign of each element; of a complex one, the number of modulus one in its direction, or zero."""
+    if kind(input) != "c":
+        return input if kind(input) == "b" else lax.sign(input)
+    modulus = lax.abs(input)
+    zero = lax.eq(modulus, constant(modulus, 0))
+    safe = choose(zero, constant(modulus, 1), modulus)
+    return choose(zero, constant(input, 0), lax.div(input, lax.complex(safe, lax.full_like(safe, 0))))
+
+
+def _is_negative(x: Any) -> Any:
+    """Where the sign bit of floating-point numbers is set."""
+    word = lax.bitcast_convert_type(x, np.dtype(f"i{x.dtype.itemsize}"))
+    return lax.lt(word, constant(word, 0))
+
+
+@op(nondiff=True)
+def signbit(input, *, out=None):
+    """Whether each element is negative, or the negative zero."""
+    if kind(input) == "c":
+        raise RuntimeError("signbit is not implemented for complex tensors.")
+    if kind(input) == "f":
+        return _is_negative(input)
+    return lax.ne(input, input) if kind(input) in "bu" else lax.lt(input, constant(input, 0))
+
+
+@pointwise(_TO_FLOAT, inplace=True)
+def copysign(input, other, *, out=None):
+    """The magnitude of each element of ``input`` with the sign of ``other``'s."""
+    if kind(input) == "c":
+        raise NotImplementedError(f"\"copysign_cpu\" not implemented for '{type_name_of(input)}'")
+    magnitude = lax.abs(input)
+    negative = _is_negative(lax.stop_gradient(other))
+    return choose(negative, lax.neg(magnitude), magnitude)
+
+
+@op(recompute=True)
+def angle(input, *, out=None):
+    """The angle in radians of each complex element; 0 or pi for real ones."""
+    if kind(input) == "c":
+        return lax.atan2(lax.imag(input), lax.real(input))
+    if kind(input) in "iub":
+        input = lax.convert_element_type(input, dtypes.get_default_dtype().np)
+    turned = choose(lax.lt(input, constant(input, 0)), constant(input, math.pi), constant(input, 0))
+    return choose(lax.ne(input, input), input, turned)
+
+
+@composite()
+def positive(input):
+    """The tensor itself."""
+    if input.dtype is dtypes.bool_:
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+    return input
+
+
+@pointwise(inplace=True)
+def nan_to_num(input, nan: Number | None = None, posinf: Number | None = None, neginf: Number | None = None, *, out=None):
+    """``input`` with NaN and the infinities replaced: by zero and the largest finite numbers where no others are given."""
+    if kind(input) in "iub":
+        return input
+    if kind(input) == "c":
+        parts = [_without_nan(part, nan, posinf, neginf) for part in (lax.real(input), lax.imag(input))]
+        return lax.complex(*parts)
+    return _without_nan(input, nan, posinf, neginf)
+
+
+def _without_nan(x: Any, nan: Any, posinf: Any, neginf: Any) -> Any:
+    limits = np.finfo(x.dtype)
+    infinity = constant(x, math.inf)
+    x = choose(lax.eq(x, infinity), constant(x, limits.max if posinf is None else posinf), x)
+    x = choose(lax.eq(x, -infinity), constant(x, limits.min if neginf is None else neginf), x)
+    return choose(lax.ne(x, x), constant(x, 0 if nan is None else nan), x)
+
+
+@pointwise(_TO_FLOAT, inplace=True, namespaces=_SPECIAL)
+def logit(input, eps=None, *, out=None):
+    """The inverse of the sigmoid, ``log(input_i / (1 - input_i))``; ``eps`` first bounds the input by eps and 1 - eps."""
+    if eps is not None:
+        input = choose(lax.lt(input, constant(input, eps)), constant(input, eps), input)
+        input = choose(lax.gt(input, constant(input, 1 - eps)), constant(input, 1 - eps), input)
+    return lax.log(lax.div(input, lax.sub(constant(input, 1), input)))
+
+
+# Bounds. At a bound itself the gradient passes, as if the element were inside.
+
+
+def _refuse_complex(function: str, x: Any) -> None:
+    if kind(x) == "c":
+        raise RuntimeError(f"{function} is not supported for complex types")
+
+
+def _at_least(x: Any, bound: Any) -> Any:
+    below = lax.lt(x, bound)
+    if np.shape(bound) and kind(x) == "f":  # a NaN among the bounds shows; one number is seldom NaN
+        below = lax.bitwise_or(below, lax.ne(bound, bound))
+    return choose(below, bound, x)
+
+
+def _at_most(x: Any, bound: Any) -> Any:
+    above = lax.gt(x, bound)
+    if np.shape(bound) and kind(x) == "f":
+        above = lax.bitwise_or(above, lax.ne(bound, bound))
+    return choose(above, bound, x)
+
+
+@pointwise(name="clamp", namespaces=("_private",), node="ClampBackward1")
+def _clamp(input, min: Number | None = None, max: Number | None = None):
+    """The elements between two numbers."""
+    _refuse_complex("clamp", input)
+    input = input if min is None else _at_least(input, min)
+    return input if max is None else _at_most(input, max)
+
+
+@pointwise(name="_clamp_tensor", namespaces=("_private",), node="ClampBackward0")
+def _clamp_tensor(input, min: Array | None = None, max: Array | None = None):
+    """The elements between those of two tensors."""
+    _refuse_complex("clamp", input)
+    input = input if min is None else _at_least(input, min)
+    return input if max is None else _at_most(input, max)
+
+
+def _clamp_call(input: Any, min: Any, max: Any) -> tuple[Any, tuple, tuple]:
+    """The operator that clamps to these bounds, its operands and static arguments."""
+    if min is None and max is None:
+        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    bounds = [b for b in (min, max) if b is not None]
+    which = _clamp
+    if isinstance(bounds[0], Tensor):
+        which = _clamp_tensor
+    for b in bounds:
+        if isinstance(b, Tensor) is not (which is _clamp_tensor) or isinstance(b, (str, list, tuple)):
+            raise TypeError(
+                f"clamp() received an invalid combination of arguments - got ({_types(input, min, max)}), but expected "
+                "one of:\n * (Tensor input, Tensor min = None, Tensor max = None, *, Tensor out = None)\n * (Tensor input, "
+                "Number min = None, Number max = None, *, Tensor out = None)\n"
+            )
+    return which.operator, (input, *bounds), ((1, int(min is not None), int(max is not None)), (), None)
+
+
+def _types(input: Any, min: Any, max: Any) -> str:
+    return ", ".join(type(x).__name__ for x in (input, min, max))
+
+
+@composite(alias=("clip",))
+def clamp(input, min=None, max=None, *, out=None):
+    """Each element, raised to ``min`` where it is below and lowered to ``max`` where it is above; numbers or tensors."""
+    operator, operands, static = _clamp_call(input, min, max)
+    return call(operator, operands, static) if out is None else call_out(operator, out, operands, static)
+
+
+@composite(alias=("clip_",))
+def clamp_(input, min=None, max=None):
+    """In-place form of :func:`clamp`."""
+    return call_inplace(*_clamp_call(input, min, max))
+
+
+@pointwise(name="clamp_min", namespaces=("_private",), node="ClampMinBackward0")
+def _clamp_min(input, min: Number):
+    """The elements, at least a number."""
+    _refuse_complex("clamp", input)
+    return _at_least(input, min)
+
+
+@pointwise(name="clamp_max", namespaces=("_private",), node="ClampMaxBackward0")
+def _clamp_max(input, max: Number):
+    """The elements, at most a number."""
+    _refuse_complex("clamp", input)
+    return _at_most(input, max)
+
+
+# With a tensor of bounds these are the maximum and the minimum: at a tie both sides take half of the gradient.
+@pointwise(name="_clamp_min_tensor", namespaces=("_private",), node="ClampMinBackward1")
+def _clamp_min_tensor(input, min: Array):
+    """The elements, at least those of another tensor."""
+    _refuse_complex("clamp", input)
+    return _at_least(input, min)
+
+
+@pointwise(name="_clamp_max_tensor", namespaces=("_private",), node="ClampMaxBackward1")
+def _clamp_max_tensor(input, max: Array):
+    """The elements, at most those of another tensor."""
+    _refuse_complex("clamp", input)
+    return _at_most(input, max)
+
+
+@composite()
+def clamp_min(input, min, *, out=None):
+    """Each element, raised to ``min`` where it is below."""
+    operator = (_clamp_min_tensor if isinstance(min, Tensor) else _clamp_min).operator
+    return call(operator, (input, min), _PLAIN) if out is None else call_out(operator, out, (input, min), _PLAIN)
+
+
+@composite()
+def clamp_max(input, max, *, out=None):
+    """Each element, lowered to ``max`` where it is above."""
+    operator = (_clamp_max_tensor if isinstance(max, Tensor) else _clamp_max).operator
+    return call(operator, (input, max), _PLAIN) if out is None else call_out(operator, out, (input, max), _PLAIN)
+
+
+@composite()
+def clamp_min_(input, min):
+    """In-place form of :func:`clamp_min`."""
+    return call_inplace((_clamp_min_tensor if isinstance(min, Tensor) else _clamp_min).operator, (input, min), _PLAIN)
+
+
+@composite()
+def clamp_max_(input, max):
+    """In-place form of :func:`clamp_max`."""
+    return call_inplace((_clamp_max_tensor if isinstance(max, Tensor) else _clamp_max).operator, (input, max), _PLAIN)
+
+
+_PLAIN = (None, (), None)
+
+
+def _need_tensor(function: str, other: Any) -> None:
+    if not isinstance(other, Tensor):
+        raise TypeError(f"{function}(): argument 'other' (position 2) must be Tensor, not {type(other).__name__}")
+
+
+@pointwise(check=lambda input, other: _need_tensor("maximum", other))
+def maximum(input, other, *, out=None):
+    """The greater of two elements, NaN where one is; at a tie each takes half of the gradient."""
+    if kind(input) == "c":
+        raise RuntimeError("maximum does not support complex inputs.")
+    return lax.max(input, other)
+
+
+@pointwise(check=lambda input, other: _need_tensor("minimum", other))
+def minimum(input, other, *, out=None):
+    """The lesser of two elements, NaN where one is; at a tie each takes half of the gradient."""
+    if kind(input) == "c":
+        raise RuntimeError("minimum does not support complex inputs.")
+    return lax.min(input, other)
+
+
+@pointwise(check=lambda input, other: _need_tensor("fmax", other))
+def fmax(input, other, *, out=None):
+    """The greater of two elements, the other one where one is NaN."""
+    if kind(input) == "c":
+        raise RuntimeError("fmax not implemented for complex tensors.")
+    if kind(input) != "f":
+        return lax.max(input, other)
+    return choose(lax.bitwise_or(lax.ge(input, other), lax.ne(other, other)), input, other)
+
+
+@pointwise(check=lambda input, other: _need_tensor("fmin", other))
+def fmin(input, other, *, out=None):
+    """The lesser of two elements, the other one where one is NaN."""
+    if kind(input) == "c":
+        raise RuntimeError("fmin not implemented for complex tensors.")
+    if kind(input) != "f":
+        return lax.min(input, other)
+    return choose(lax.bitwise_or(lax.le(input, other), lax.ne(other, other)), input, other)

@@ -1,0 +1,313 @@
+"""``x[...]`` and ``x[...] = y``: views for slices and integers, gathers and scatters for tensors of indices and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from torchlike._engine.trace import threads
+from torchlike._engine.value import concrete, host
+from torchlike._ops import op as machinery
+from torchlike._ops.memory import cast
+from torchlike._ops.op import Array, Arrays, composite, op
+from torchlike._ops.shape import select, sliced, unsqueeze
+from torchlike._tensor.promotion import SCALAR_TYPE_NAMES
+from torchlike._tensor.tensor import CPU, Tensor, assign, host_array, value_of, wrap
+
+INVALID = (
+    "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got {})"
+)
+
+
+def _entries(index: Any) -> list[Any]:
+    """The entries of an index, lists and arrays as tensors."""
+    if not isinstance(index, tuple):
+        index = tuple(index) if isinstance(index, list) and _is_tuple_like(index) else (index,)
+    return [_entry(x) for x in index]
+
+
+def _is_tuple_like(index: list) -> bool:
+    """Whether a list stands for a tuple of indices, as old NumPy had it: one that holds slices or Nones."""
+    return any(isinstance(x, slice) or x is None or x is Ellipsis for x in index)
+
+
+def _entry(x: Any) -> Any:
+    if x is None or x is Ellipsis or isinstance(x, (slice, int)):
+        return x
+    if isinstance(x, Tensor):
+        return x.item() if x._spec.ndim == 0 and x._spec.dtype.kind in "iu" and not x._spec.dtype == np.uint8 else x
+    if isinstance(x, (list, tuple, range)):
+        array = np.array([_plain(i) for i in x])
+        return Tensor._from_index(array.astype(np.int64) if array.size == 0 else array)
+    if isinstance(x, np.ndarray):
+        return Tensor._from_index(x) if x.ndim or x.dtype == bool else int(x)
+    if hasattr(x, "__index__"):
+        return x.__index__()
+    raise TypeError(INVALID.format(type(x).__name__))
+
+
+def _plain(i: Any) -> Any:
+    if isinstance(i, Tensor):
+        return host_array(i)
+    if isinstance(i, (list, tuple)):
+        return [_plain(j) for j in i]
+    return i
+
+
+Tensor._from_index = staticmethod(lambda array: wrap(concrete(np.ascontiguousarray(array))))
+
+
+def _consumes(entry: Any) -> int:
+    """How many dimensions an entry of an index stands for."""
+    if entry is None or entry is Ellipsis or entry is True or entry is False:
+        return 0
+    if isinstance(entry, Tensor) and entry._spec.dtype in (np.bool_, np.uint8):
+        return entry._spec.ndim
+    return 1
+
+
+def _basic(t: Tensor, entries: Sequence[Any]) -> tuple[Tensor, list[Tensor | None]]:
+    """Apply what makes views; what is left is, for each dimension, a tensor of indices or None."""
+    used = sum(_consumes(e) for e in entries)
+    if used > t._spec.ndim:
+        raise IndexError(f"too many indices for tensor of dimension {t._spec.ndim}")
+    gaps = sum(e is Ellipsis for e in entries)
+    out, dim = t, 0
+    rest: list[Tensor | None] = []
+    for e in entries:
+        if e is Ellipsis:
+            skipped = t._spec.ndim - used if gaps == 1 or not any(e is Ellipsis for e in rest) else 0
+            dim += skipped
+            rest.extend([None] * skipped)
+        elif e is None:
+            out = unsqueeze(out, dim)
+            dim += 1
+            rest.append(None)
+        elif e is True or e is False:
+            out = unsqueeze(out, dim)
+            rest.append(Tensor._from_index(np.array([e])))
+            dim += 1
+        elif isinstance(e, slice):
+            out = _slice(out, dim, e)
+            dim += 1
+            rest.append(None)
+        elif isinstance(e, int):
+            out = _select(out, dim, e)
+        else:
+            rest.append(e)
+            rest.extend([None] * 0)
+            dim += _consumes(e)
+    return out, rest
+
+
+def _select(t: Tensor, dim: int, index: int) -> Tensor:
+    if t._spec.ndim == 0:
+        raise IndexError(
+            "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a "
+            "0-dim tensor to a number"
+        )
+    size = t._spec.shape[dim]
+    if not -size <= index < size:
+        raise IndexError(f"index {index} is out of bounds for dimension {dim} with size {size}")
+    return select(t, dim, index)
+
+
+def _slice(t: Tensor, dim: int, s: slice) -> Tensor:
+    if t._spec.ndim == 0:
+        raise IndexError("slice() cannot be applied to a 0-dim tensor.")
+    step = 1 if s.step is None else s.step.__index__()
+    if step <= 0:
+        raise ValueError("step must be greater than zero")
+    size = t._spec.shape[dim]
+    start, stop, _ = slice(_bound(s.start), _bound(s.stop)).indices(size)
+    if start == 0 and stop == size and step == 1:
+        return t if t._base_tensor is not None or (s.start is s.stop is None) and dim else sliced(t, dim, 0, size)
+    return sliced(t, dim, start, stop, step)
+
+
+def _bound(x: Any) -> Any:
+    return x if x is None or type(x) is int else x.__index__()
+
+
+# Tensors of indices.
+
+
+def _as_integers(t: Tensor, indices: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Masks as the positions they mark, one tensor of indices for each dimension they cover."""
+    result: list[Tensor | None] = []
+    for index in indices:
+        if index is None or index._spec.dtype not in (np.bool_, np.uint8):
+            if index is not None and index._spec.dtype.kind not in "iu":
+                raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+            result.append(index)
+            continue
+        dim = len(result)
+        for j, n in enumerate(index._spec.shape):
+            if n != t._spec.shape[dim + j]:
+                raise IndexError(
+                    f"The shape of the mask {list(index._spec.shape)} at index {j} does not match the shape of the indexed "
+                    f"tensor {list(t._spec.shape)} at index {dim + j}"
+                )
+        where = np.nonzero(host_array(index))
+        if index._spec.ndim == 0:
+            raise IndexError("a 0-dim mask stands for no dimension")
+        result.extend(Tensor._from_index(w) for w in where)
+    return result
+
+
+def _check_bounds(t: Tensor, indices: Sequence[Tensor | None]) -> None:
+    """IndexError for an index out of range, where the indices are at hand."""
+    shapes = [i._spec.shape for i in indices if i is not None]
+    try:
+        machinery.broadcast_shapes(shapes)
+    except RuntimeError:
+        raise IndexError(
+            "shape mismatch: indexing tensors could not be broadcast together with shapes "
+            + ", ".join(str(list(s)) for s in shapes)
+        ) from None
+    for dim, index in enumerate(indices):
+        if index is None or not index._spec.numel:
+            continue
+        value = value_of(index)
+        if value.array is None:
+            continue
+        array, n = host(value), t._spec.shape[dim]
+        for extreme in (array.min(), array.max()):
+            if not -n <= extreme < n:
+                raise IndexError(f"index {int(extreme)} is out of bounds for dimension {dim} with size {n}")
+
+
+def _key(pattern: Sequence[int], indices: Sequence[Any]) -> tuple:
+    at = iter(indices)
+    return tuple(next(at) if p else slice(None) for p in pattern)
+
+
+@op(name="_index", namespaces=("_private",), node="IndexBackward0")
+def _index(input, indices: Arrays, pattern):
+    """The elements at ``indices``; ``pattern`` says which dimensions have some."""
+    return input.at[_key(pattern, indices)].get(mode="promise_in_bounds", wrap_negative_indices=True)
+
+
+@op(name="_index_put", namespaces=("_private",), node="IndexPutBackward0")
+def _index_put(input, values: Array, indices: Arrays, pattern, accumulate):
+    """The input with the elements at ``indices`` replaced by, or increased by, ``values``."""
+    place = input.at[_key(pattern, indices)]
+    values = values.astype(input.dtype)
+    return place.add(values) if accumulate else place.set(values)
+
+
+def _strip(indices: Sequence[Tensor | None]) -> tuple[tuple[int, ...], list[Tensor]]:
+    pattern = tuple(0 if i is None else 1 for i in indices)
+    return pattern, [i for i in indices if i is not None]
+
+
+def index(t: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
+    """The elements at ``indices``, a tensor or None for each dimension."""
+    indices = _as_integers(t, indices)
+    _check_bounds(t, indices)
+    pattern, present = _strip(indices)
+    if not (threads.grad_enabled and t.requires_grad) and t._storage.device is CPU:
+        values = [value_of(x) for x in (t, *present)]
+        if all(v.array is not None for v in values):
+            arrays = [host(v) for v in values]
+            return wrap(concrete(arrays[0][_key(pattern, arrays[1:])]))
+    return _index(t, present, pattern)
+
+
+def _getitem(self: Tensor, index_: Any) -> Tensor:
+    cls = index_.__class__
+    if cls is int:
+        return _select(self, 0, index_)
+    out, rest = _basic(self, _entries(index_))
+    if any(r is not None for r in rest):
+        return index(out, rest)
+    if out is self:
+        return sliced(self, 0, 0, self._spec.shape[0]) if self._spec.ndim else self.view(())
+    return out
+
+
+def _setitem(self: Tensor, index_: Any, value: Any) -> None:
+    machinery.check_inplace(self)
+    out, rest = _basic(self, _entries(index_))
+    if not isinstance(value, Tensor):
+        if isinstance(value, (int, float, complex, np.generic)):
+            value = Tensor._scalar_tensor(value.item() if isinstance(value, np.generic) else value, CPU)
+            value = cast(value, self.dtype) if not value.is_complex() or self.is_complex() else value
+        else:
+            value = Tensor._from_index(np.array(value)) if isinstance(value, np.ndarray) else _as_value(value, self)
+    if value._storage.device is not self._storage.device and value._spec.ndim == 0:
+        value = value.to(self._storage.device)
+    if any(r is not None for r in rest):
+        index_put_(out, rest, _squeezed(value, None), False, _converted=True)
+        return
+    shape = out._spec.shape
+    out.copy_(_squeezed(value, shape))
+
+
+def _as_value(value: Any, like: Tensor) -> Tensor:
+    raise TypeError(f"can't assign a {type(value).__name__} to a {legacy(like)}")
+
+
+def legacy(t: Tensor) -> str:
+    """The tensor's legacy type, such as torch.FloatTensor."""
+    return f"torch.{SCALAR_TYPE_NAMES[t.dtype]}Tensor"
+
+
+def _squeezed(value: Tensor, shape: Any) -> Tensor:
+    """Without leading dimensions of size one that the target does not have."""
+    n = 0 if shape is None else len(shape)
+    while shape is not None and value._spec.ndim > n and value._spec.shape[0] == 1:
+        value = value.squeeze(0)
+    return value
+
+
+@composite(namespaces=("Tensor", "torch"))
+def index_put_(self, indices, values, accumulate=False, _converted=False):
+    """Write ``values`` at ``indices``, a tensor (or None) for each dimension; add them with ``accumulate``."""
+    indices = _as_integers(self, list(indices))
+    _check_bounds(self, indices)
+    pattern, present = _strip(indices)
+    if values.dtype is not self.dtype:
+        if not _converted:
+            raise RuntimeError(
+                f"Index put requires the source and destination dtypes match, got {SCALAR_TYPE_NAMES[self.dtype]} for the "
+                f"destination and {SCALAR_TYPE_NAMES[values.dtype]} for the source."
+            )
+        values = cast(values, self.dtype)
+    machinery.check_inplace(self)
+    tracked = threads.grad_enabled and (self.requires_grad or values.requires_grad)
+    if not tracked and self._storage.device is CPU and not accumulate:
+        parts = [value_of(x) for x in (self, values, *present)]
+        if all(v.array is not None for v in parts):
+            array = np.array(host(parts[0]))
+            key = _key(pattern, [host(v) for v in parts[2:]])
+            try:
+                array[key] = host(parts[1])
+            except ValueError:
+                raise _put_mismatch(parts[1].spec.shape, array[key].shape) from None
+            assign(self, concrete(array))
+            return self
+    operands = (self, values, *present)
+    static = ((1, 1, (len(present),)), (pattern, bool(accumulate)), None)
+    try:
+        return machinery.call_inplace(_index_put.operator, operands, static)
+    except ValueError:
+        raise _put_mismatch(values._spec.shape, index(self.detach(), indices)._spec.shape) from None
+
+
+def _put_mismatch(values: tuple[int, ...], result: tuple[int, ...]) -> RuntimeError:
+    return RuntimeError(
+        f"shape mismatch: value tensor of shape {list(values)} cannot be broadcast to indexing result of shape {list(result)}"
+    )
+
+
+@composite()
+def index_put(input, indices, values, accumulate=False):
+    """A copy of ``input`` with ``values`` written at ``indices``."""
+    return input.clone().index_put_(indices, values, accumulate)
+
+
+Tensor.__getitem__ = _getitem  # type: ignore[attr-defined]
+Tensor.__setitem__ = _setitem  # type: ignore[attr-defined]

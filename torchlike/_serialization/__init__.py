@@ -1,0 +1,1 @@
+"""How ``torch.save`` and ``torch.load`` read and write files: the archive, the pickles, the older formats."""

@@ -1,0 +1,1 @@
+"""The memory behind tensors as Python code sees it: bytes, typed elements, and tensors laid over them."""

@@ -1,0 +1,368 @@
+"""The tape: nodes that know how to take gradients of their outputs to gradients of their inputs.
+
+An edge ``(target, index)`` says where a gradient goes: to output ``index`` of a node, or to a leaf tensor, whose
+``grad`` it is added to. The hot path works on bare values and records the transposes of op instances; with
+``create_graph`` the same nodes work on tensors, and their own arithmetic is put on the tape.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from torchlike._engine.instance import Instance, Kernel, instance_of, transpose_of_inputs
+from torchlike._engine.trace import record, threads
+from torchlike._engine.value import Spec, Value, concrete
+
+Edge = tuple[Any, int]
+
+next_sequence = itertools.count(1).__next__
+
+FREED = (
+    "Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
+    "freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify "
+    "retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors "
+    "after calling backward."
+)
+
+
+class Bridge:
+    """What the tape needs of the layers above it, filled in by them: tensors are made and taken apart there."""
+
+    #: (value, edge or None, like) -> a tensor of that value with that history
+    tensor: Callable[..., Any]
+    #: (kernel, static, tensors, node class) -> the kernel applied to tensors, recorded on the tape
+    apply: Callable[..., Any]
+    #: (tensor) -> its value
+    value: Callable[..., Any]
+    #: (leaf tensor) -> its AccumulateGrad node
+    accumulate: Callable[..., Any]
+    #: (tensor, tensor) -> their sum, on the tape
+    add: Callable[..., Any]
+    #: (spec) -> the legacy name of its tensor type, such as torch.FloatTensor
+    type_name: Callable[..., Any]
+    #: (hook, gradient, what the hook returned): raises where that cannot stand for the gradient
+    check_hook_result: Callable[..., Any]
+
+
+class Node:
+    """A function on the tape. ``edges`` says where the gradients of its inputs go."""
+
+    #: What few nodes have stands on the class, so that making a node sets little.
+    _tensor_hooks: dict[int, OrderedDict] | None = None
+    _retained: dict[int, Any] | None = None
+    _pre_hooks: OrderedDict | None = None
+    _post_hooks: OrderedDict | None = None
+    _metadata: dict | None = None
+    #: Whether any of those is set.
+    _watched: bool = False
+
+    def __init__(self, edges: Sequence[Edge | None], out_specs: Sequence[Spec]):
+        self.edges = edges
+        self.out_specs = out_specs
+        self._seq = next_sequence()
+
+    def name(self) -> str:
+        """The node's name, such as ``AddBackward0``."""
+        return type(self).__name__
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} object at {hex(id(self))}>"
+
+    @property
+    def metadata(self) -> dict:
+        """A dictionary for whatever the program wants to remember about the node."""
+        if self._metadata is None:
+            self._metadata = {}
+        return self._metadata
+
+    @property
+    def next_functions(self) -> tuple[tuple[Any, int], ...]:
+        """For each input, the node its gradient goes to (None where it has none) and which of its outputs it is."""
+        return tuple((None, 0) if e is None else _shown(e) for e in self.edges)
+
+    def register_hook(self, fn: Callable) -> Any:
+        """Call ``fn(grad_inputs, grad_outputs)`` after the node has run; what it returns replaces ``grad_inputs``."""
+        if self._post_hooks is None:
+            self._post_hooks = OrderedDict()
+        self._watched = True
+        return _handle(self._post_hooks, fn)
+
+    def register_prehook(self, fn: Callable) -> Any:
+        """Call ``fn(grad_outputs)`` before the node runs; what it returns replaces ``grad_outputs``."""
+        if self._pre_hooks is None:
+            self._pre_hooks = OrderedDict()
+        self._watched = True
+        return _handle(self._pre_hooks, fn)
+
+    def next_sequence_nr(self) -> int:
+        return self._seq
+
+    def apply_values(self, grads: list[Value | None]) -> Sequence[Value | None]:
+        """The gradients of the inputs, one for each edge, from those of the outputs; nothing goes on the tape."""
+        wrapped = [None if g is None else Bridge.tensor(g, None, self) for g in grads]
+        enabled, threads.grad_enabled = threads.grad_enabled, False
+        try:
+            results = self.apply_tensors(wrapped)
+        finally:
+            threads.grad_enabled = enabled
+        return [None if r is None else Bridge.value(r) for r in results]
+
+    def apply_tensors(self, grads: list[Any]) -> Sequence[Any]:
+        """The same on tensors, each operation going on the tape where grad mode is on."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Let go of what was saved for the backward."""
+
+
+def _shown(edge: Edge) -> tuple[Any, int]:
+    target, index = edge
+    return (target, index) if isinstance(target, Node) else (Bridge.accumulate(target), 0)
+
+
+def _handle(hooks: OrderedDict, fn: Callable) -> Any:
+    from torchlike.utils.hooks import RemovableHandle
+
+    handle = RemovableHandle(hooks)
+    hooks[handle.id] = fn
+    return handle
+
+
+_classes: dict[tuple[type, str], type] = {}
+
+
+def node_class(name: str, kind: type | None = None) -> type:
+    """The class of nodes with this name; its name is what ``type(grad_fn).__name__`` shows."""
+    kind = kind or OpNode
+    cls = _classes.get((kind, name))
+    if cls is None:
+        cls = _classes[kind, name] = type(name, (kind,), {"__module__": "torch.autograd.graph"})
+    return cls
+
+
+class OpNode(Node):
+    """The node of a recorded op instance: its transpose, and the residuals that the transpose wants."""
+
+    edges: Sequence[Edge | None]
+    saved: Sequence[Any] = ()
+    versions: list[int] = []
+    inputs: Any = None
+
+
+    def __init__(self, instance: Instance, edges: Sequence[Edge | None], residuals: Any, saved: Any, inputs: Any):
+        self.edges = edges
+        self._seq = next_sequence()
+        self.instance = instance
+        self.residuals = residuals
+        if saved:
+            #: Storages whose contents were saved, and the versions they had.
+            self.saved = saved
+            self.versions = [s.version for s in saved]
+        if inputs is not None:
+            #: All inputs, kept only where the residuals do not determine second derivatives.
+            self.inputs = inputs
+
+    @property
+    def out_specs(self) -> tuple[Spec, ...]:  # type: ignore[override]
+        """The specs of the outputs."""
+        return self.instance.out_specs[: self.instance.n_out]
+
+    @property
+    def next_functions(self) -> tuple[tuple[Any, int], ...]:
+        edges = dict(zip(self.instance.mask, self.edges, strict=True))
+        return tuple(_shown(edges[i]) if i in edges else (None, 0) for i in range(len(self.instance.inputs)))
+
+    def _check_saved(self) -> None:
+        if self.residuals is None:
+            raise RuntimeError(FREED)
+        for at, (storage, version) in enumerate(zip(self.saved, self.versions, strict=True)):
+            if storage.version != version:
+                raise RuntimeError(self._modified(at, storage.version, version))
+
+    def _modified(self, at: int, now: int, expected: int) -> str:
+        places = [p for p in self.instance.residuals if p < len(self.instance.inputs) + self.instance.n_out]
+        place, n = places[at], len(self.instance.inputs)
+        where = ""
+        if place >= n:
+            spec, where = self.instance.out_specs[place - n], f", which is output {place - n} of {self.name()},"
+        else:
+            spec = self.instance.inputs[place]
+            if place in self.instance.mask:
+                target, index = self.edges[self.instance.mask.index(place)]  # type: ignore[misc]
+                if isinstance(target, Node):
+                    where = f", which is output {index} of {target.name()},"
+        shape = ", ".join(map(str, spec.shape))
+        return (
+            "one of the variables needed for gradient computation has been modified by an inplace operation: "
+            f"[{Bridge.type_name(spec)} [{shape}]]{where} is at version {now}; expected version {expected} instead. "
+            "Hint: enable anomaly detection to find the operation that failed to compute its gradient, with "
+            "torch.autograd.set_detect_anomaly(True)."
+        )
+
+    def apply_values(self, grads: list[Value | None]) -> Sequence[Value | None]:
+        instance = self.instance
+        residuals = self.residuals
+        if residuals is None:
+            raise RuntimeError(FREED)
+        for storage, version in zip(self.saved, self.versions):  # noqa: B905 (equal by construction; a hot loop)
+            if storage.version != version:
+                self._check_saved()
+        if instance.single is None or grads[0] is None:
+            grads = [
+                g if g is not None else zeros(spec)
+                for g, spec, d in zip(grads, instance.out_specs, instance.differentiable)  # noqa: B905
+                if d
+            ]
+        return threads.trace.record(instance.transpose, None, (*residuals, *grads), ())[0]
+
+    def apply_tensors(self, grads: list[Any]) -> Sequence[Any]:
+        self._check_saved()
+        instance = self.instance
+        cotangents = [
+            g if g is not None else Bridge.tensor(zeros(spec), None, self)
+            for g, spec, d in zip(grads, instance.out_specs, instance.differentiable, strict=False)
+            if d
+        ]
+        edges = dict(zip(instance.mask, self.edges, strict=True))
+        if self.inputs is not None:
+            operands = [
+                Bridge.tensor(v, edges.get(i), self) for i, v in zip(instance.arrays, self.inputs, strict=True)
+            ]
+            kernel = transpose_of_inputs(instance)
+        else:
+            n = len(instance.inputs)
+            operands = [
+                Bridge.tensor(v, edges.get(p) if p < n else (self, p - n) if p - n < instance.n_out else None, self)
+                for p, v in zip(instance.residuals, self.residuals, strict=True)
+            ]
+            kernel = instance.transpose
+        name = self.name().removesuffix("0").removesuffix("Backward") + "BackwardBackward0"
+        return Bridge.apply(kernel, None, [*operands, *cotangents], node_class(name))
+
+    def release(self) -> None:
+        if self.residuals or self.inputs:
+            self.residuals = self.inputs = None
+            self.saved = self.versions = ()
+
+
+def zeros(spec: Spec) -> Value:
+    """A value of zeros."""
+    return concrete(np.zeros(spec.shape, spec.dtype))
+
+
+class IdentityNode(Node):
+    """The node of a copy: the gradient passes through as it is."""
+
+
+    def apply_values(self, grads: list[Value | None]) -> Sequence[Value | None]:
+        return grads
+
+    apply_tensors = apply_values
+
+
+class LinearNode(Node):
+    """The node of a view step: its transpose needs nothing but the shapes, and is traced when first wanted."""
+
+
+    def __init__(self, edges: Sequence[Edge | None], spec: Spec, chain: Sequence[tuple[Kernel, tuple]], out: Spec):
+        super().__init__(edges, (out,))
+        self.spec = spec
+        self.chain = chain
+
+    def _instances(self) -> list[Instance]:
+        instances, spec = [], self.spec
+        for kernel, static in self.chain:
+            instances.append(instance_of(kernel, static, (spec,), (0,)))
+            spec = instances[-1].out_specs[0]
+        return instances
+
+    def apply_values(self, grads: list[Value | None]) -> Sequence[Value | None]:
+        grad = grads[0]
+        for instance in reversed(self._instances()):
+            grad = record(instance.transpose, None, (grad,), ())[0][0]
+        return (grad,)
+
+    def apply_tensors(self, grads: list[Any]) -> Sequence[Any]:
+        grad = grads[0]
+        for instance in reversed(self._instances()):
+            (grad,) = Bridge.apply(instance.transpose, None, [grad], type(self))
+        return (grad,)
+
+
+class CopySlices(Node):
+    """A write through a view: the base's gradient outside the view, and the written function's gradient inside."""
+
+
+    def __init__(self, base: Edge | None, spec: Spec, chain: Sequence[tuple[Any, tuple]], function: Any, self_at: int | None):
+        others = [] if function is None else [e for i, e in enumerate(function.edges) if i != self_at]
+        super().__init__([base, *others], (spec,))
+        self.spec = spec
+        #: (step, static) from the base to the view
+        self.chain = chain
+        #: the node of what was written, None where it has no history; ``self_at`` is its edge to the view itself
+        self.function = function
+        self.self_at = self_at
+
+    def apply_tensors(self, grads: list[Any]) -> Sequence[Any]:
+        (grad,) = grads
+        apply = lambda kernel, static, operands: Bridge.apply(kernel, static, operands, node_class("AsStridedBackward0"))[0]  # noqa: E731
+        shown = [grad]
+        for step, static in self.chain:
+            shown.append(apply(step.read, static, [shown[-1]]))
+        inside, others = None, []
+        if self.function is not None:
+            results = list(_apply_hooked(self.function, [shown[-1]]))
+            if self.self_at is not None:
+                inside = results.pop(self.self_at)
+            others = results
+        if self.edges[0] is None:
+            return [None, *others]
+        if inside is None:
+            spec = Bridge.value(shown[-1]).spec
+            inside = Bridge.tensor(zeros(spec), None, self)
+        for before, (step, static) in zip(reversed(shown[:-1]), reversed(self.chain), strict=True):
+            inside = apply(step.write, static, [before, inside])
+        return [inside, *others]
+
+    def release(self) -> None:
+        if self.function is not None:
+            self.function.release()
+
+
+def _apply_hooked(node: Node, grads: list[Any]) -> Sequence[Any]:
+    if threads.grad_enabled:
+        return node.apply_tensors(grads)
+    return [
+        None if v is None else Bridge.tensor(v, None, node)
+        for v in node.apply_values([None if g is None else Bridge.value(g) for g in grads])
+    ]
+
+
+class AccumulateGrad(Node):
+    """Stands for a leaf in ``next_functions``: the gradient that arrives is added to ``variable.grad``."""
+
+
+    def __init__(self, variable: Any):
+        super().__init__((), ())
+        self.variable = variable
+
+    @property
+    def next_functions(self) -> tuple:
+        return ()
+
+
+AccumulateGrad.__module__ = "torch.autograd.graph"
+
+
+# How a gradient is added to another: one kernel, so that every accumulation is the same step of a trie.
+ADD = Kernel("accumulate", lambda static, inputs: lambda a, b: a + b)
+
+
+def add_values(a: Value, b: Value) -> Value:
+    """The sum of two gradients."""
+    return record(ADD, None, (a, b), ())[0][0]

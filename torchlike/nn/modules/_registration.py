@@ -1,0 +1,47 @@
+"""Checks and hooks on the way of a parameter, buffer or child into its module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torchlike as torch
+
+if TYPE_CHECKING:
+    from .module import Module
+
+
+def check_name(module: Module, name: Any, kind: str, members: dict[str, Any]) -> None:
+    """Raise unless ``name`` may become an entry of ``members``, the module's members of this kind."""
+    if not isinstance(name, str):
+        raise TypeError(f"{kind} name should be a string. Got {torch.typename(name)}")
+    if "." in name:
+        raise KeyError(f'{kind} name can\'t contain "."')
+    if name == "":
+        raise KeyError(f'{kind} name can\'t be empty string ""')
+    if name not in members and hasattr(module, name):
+        raise KeyError(f"attribute '{name}' already exists")
+
+
+def through(module: Module, hooks: dict[int, Callable], name: str, value: Any) -> Any:
+    """``value`` as the registration hooks leave it."""
+    for hook in hooks.values():
+        replaced = hook(module, name, value)
+        if replaced is not None:
+            value = replaced
+    return value
+
+
+def member(module: Module, name: str) -> Any:
+    """The attribute ``name``, with the message that look-ups by dotted path give where it is missing."""
+    if not hasattr(module, name):
+        raise AttributeError(f"{module._get_name()} has no attribute `{name}`")
+    return getattr(module, name)
+
+
+def forget(module: Module, name: str, *members: dict[str, Any]) -> None:
+    """Take ``name`` out wherever it was, before it becomes a member of another kind."""
+    for found in members:
+        if name in found:
+            del found[name]
+    module._non_persistent_buffers_set.discard(name)
