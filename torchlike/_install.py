@@ -64,7 +64,8 @@ def _is_launching() -> bool:
     return name in (PACKAGE, f"{PACKAGE}.exe") and folder == os.path.dirname(os.path.abspath(sys.executable))
 
 
-_waiting = _is_launching()
+_waiting = False
+_launch_is_over = False
 
 
 def is_waiting() -> bool:
@@ -73,12 +74,15 @@ def is_waiting() -> bool:
     A program that is run through the package may set up its environment before it imports ``torch``, or may never
     import it. ``torchlike/__init__.py`` therefore asks this first.
     """
+    global _waiting
+    _waiting = not _launch_is_over and _is_launching()
     return _waiting
 
 
 def end_launch() -> None:
     """Let the next ``import torch`` or ``import torchlike`` load the package's contents."""
-    global _waiting
+    global _waiting, _launch_is_over
+    _launch_is_over = True
     if _waiting:
         _waiting = False
         sys.modules.pop(PACKAGE, None)

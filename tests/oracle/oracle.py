@@ -55,7 +55,8 @@ def array_of(t: Any) -> np.ndarray:
     """A tensor of either library as a NumPy array."""
     if isinstance(t, torchlike.Tensor):
         return np.array(host_array(t))
-    t = t.detach().resolve_conj().resolve_neg().cpu()
+    t = t.detach().resolve_conj().resolve_neg()
+    t = torch.zeros(t.shape, dtype=t.dtype) if t._is_zerotensor() else t.cpu()
     if t.dtype == torch.bfloat16:
         return t.contiguous().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
     return np.array(t.numpy())

@@ -8,6 +8,7 @@ import os
 import pickle
 import re
 import struct
+import threading
 import warnings
 import zipfile
 

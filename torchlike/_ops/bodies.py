@@ -142,6 +142,8 @@ def put_along(base: Any, index: Any, updates: Any, axis: int, how: str = "set") 
     if base.ndim == 0:
         base, index, updates = (lax.reshape(a, (1,)) for a in (base, index, updates))
         return lax.reshape(put_along(base, index, updates, 0, how), ())
+    if base.dtype == np.bool_ and how in ("add", "mul"):  # any, and all
+        how = "amax" if how == "add" else "amin"
     others = _others(base.ndim, axis)
     numbers = lax.ScatterDimensionNumbers(
         update_window_dims=(), inserted_window_dims=(axis,), scatter_dims_to_operand_dims=(axis,),

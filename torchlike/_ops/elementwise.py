@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 from jax import lax
+from jax import numpy as jnp
 
+from torchlike._ops import arithmetic
 from torchlike._ops import op as machinery
 from torchlike._ops.bodies import choose, constant, kind, type_name_of
 from torchlike._ops.op import Array, Number, Promote, call, call_inplace, call_out, composite, op, pointwise
 from torchlike._tensor import dtypes
+from torchlike._tensor.promotion import SCALAR_TYPE_NAMES
 from torchlike._tensor.tensor import Tensor
 
 _TO_FLOAT = Promote.INT_TO_FLOAT
@@ -33,10 +36,12 @@ def rsqrt(input, *, out=None):
     return lax.rsqrt(input)
 
 
-@pointwise(inplace=True, node="PowBackward0")
+@op(inplace=True, node="PowBackward0", recompute=True)
 def square(input, *, out=None):
-    """The square of each element."""
-    return lax.bitwise_and(input, input) if input.dtype == np.bool_ else lax.mul(input, input)
+    """The square of each element; of bool as int64."""
+    if input.dtype == np.bool_:
+        return lax.convert_element_type(input, np.int64)
+    return lax.mul(input, input)
 
 
 @pointwise(_TO_FLOAT, inplace=True)
@@ -179,13 +184,13 @@ def atan2(input, other, *, out=None):
     return lax.atan2(input, other)
 
 
-@pointwise(_TO_FLOAT, inplace=True, node="MulBackward0")
+@pointwise(_TO_FLOAT, inplace=True)
 def deg2rad(input, *, out=None):
     """Degrees as radians."""
     return lax.mul(input, constant(input, math.pi / 180))
 
 
-@pointwise(_TO_FLOAT, inplace=True, node="MulBackward0")
+@pointwise(_TO_FLOAT, inplace=True)
 def rad2deg(input, *, out=None):
     """Radians as degrees."""
     return lax.mul(input, constant(input, 180 / math.pi))
@@ -256,20 +261,20 @@ def frac(input, *, out=None):
     return lax.sub(input, lax.stop_gradient(truncated(input)))
 
 
-def _round_node(decimals: int) -> str:
-    return "RoundBackward1" if decimals else "RoundBackward0"
+def _round_node(decimals: int | None = None) -> str:
+    return "RoundBackward0" if decimals is None else "RoundBackward1"
 
 
 @pointwise(inplace=True, name="round", node=_round_node)
-def _round(input, *, decimals=0, out=None):
-    """Each element rounded to ``decimals`` digits after the point, halves to the even neighbour."""
-    _refuse_bool_and_complex("round_vml_cpu" if decimals == 0 else "round_cpu", input)
+def _round(input, *, decimals=None, out=None):
+    """Each element rounded to ``decimals`` digits after the point (0 unless given), halves to the even neighbour."""
+    _refuse_bool_and_complex("round_cpu" if decimals else "round_vml_cpu", input)
     if _whole(input):
         if decimals:
             raise NotImplementedError(f"\"round_cpu\" not implemented for '{type_name_of(input)}'")
         return input
     to_even = lax.RoundingMethod.TO_NEAREST_EVEN
-    if decimals == 0:
+    if not decimals:
         return lax.round(input, to_even)
     scale = constant(input, 10.0 ** abs(decimals))
     if decimals < 0:
@@ -318,14 +323,40 @@ def signbit(input, *, out=None):
     return lax.ne(input, input) if kind(input) in "bu" else lax.lt(input, constant(input, 0))
 
 
-@pointwise(_TO_FLOAT, inplace=True)
-def copysign(input, other, *, out=None):
-    """The magnitude of each element of ``input`` with the sign of ``other``'s."""
+def _copy_sign(input: Any, other: Any) -> Any:
     if kind(input) == "c":
         raise NotImplementedError(f"\"copysign_cpu\" not implemented for '{type_name_of(input)}'")
     magnitude = lax.abs(input)
     negative = _is_negative(lax.stop_gradient(other))
     return choose(negative, lax.neg(magnitude), magnitude)
+
+
+@pointwise(_TO_FLOAT, name="copysign", namespaces=("_private",), node="CopysignBackward0")
+def _copysign_tensor(input, other):
+    """Magnitudes of one tensor, signs of another."""
+    return _copy_sign(input, other)
+
+
+@pointwise(_TO_FLOAT, name="_copysign_number", namespaces=("_private",), node="CopysignBackward1")
+def _copysign_number(input, other):
+    """Magnitudes of a tensor, the sign of a number."""
+    return _copy_sign(input, other)
+
+
+_PLAIN = (None, (), None)
+
+
+@composite()
+def copysign(input, other, *, out=None):
+    """The magnitude of each element of ``input`` with the sign of ``other``'s."""
+    operator = (_copysign_tensor if isinstance(other, Tensor) else _copysign_number).operator
+    return call(operator, (input, other), _PLAIN) if out is None else call_out(operator, out, (input, other), _PLAIN)
+
+
+@composite(namespaces=("Tensor",))
+def copysign_(self, other):
+    """In-place form of :func:`copysign`."""
+    return call_inplace((_copysign_tensor if isinstance(other, Tensor) else _copysign_number).operator, (self, other), _PLAIN)
 
 
 @op(recompute=True)
@@ -503,9 +534,6 @@ def clamp_max_(input, max):
     return call_inplace((_clamp_max_tensor if isinstance(max, Tensor) else _clamp_max).operator, (input, max), _PLAIN)
 
 
-_PLAIN = (None, (), None)
-
-
 def _need_tensor(function: str, other: Any) -> None:
     if not isinstance(other, Tensor):
         raise TypeError(f"{function}(): argument 'other' (position 2) must be Tensor, not {type(other).__name__}")
@@ -545,3 +573,248 @@ def fmin(input, other, *, out=None):
     if kind(input) != "f":
         return lax.min(input, other)
     return choose(lax.bitwise_or(lax.le(input, other), lax.ne(other, other)), input, other)
+
+
+# Of two and three tensors.
+
+
+@pointwise(_TO_FLOAT, check=lambda input, other: _need_tensor("logaddexp", other))
+def logaddexp(input, other, *, out=None):
+    """``log(exp(input_i) + exp(other_i))``, without overflow."""
+    return _log_sum(input, other, 1.0)
+
+
+@pointwise(_TO_FLOAT, check=lambda input, other: _need_tensor("logaddexp2", other))
+def logaddexp2(input, other, *, out=None):
+    """``log2(2 ** input_i + 2 ** other_i)``, without overflow."""
+    if kind(input) == "c":
+        raise NotImplementedError(f"\"logaddexp2_cpu\" not implemented for '{type_name_of(input)}'")
+    return _log_sum(input, other, math.log(2))
+
+
+def _log_sum(a: Any, b: Any, base: float) -> Any:
+    """The logarithm of the sum of two powers, ``base`` being the natural logarithm of what is raised."""
+    first = lax.ge(a, b) if kind(a) != "c" else lax.ge(lax.real(a), lax.real(b))
+    large, small = choose(first, a, b), choose(first, b, a)
+    gap = lax.sub(small, large)
+    gap = choose(lax.eq(a, b), constant(a, 0), gap)  # of equal infinities
+    if base == 1.0:
+        return lax.add(large, lax.log1p(lax.exp(gap)))
+    scale = constant(a, base)
+    return lax.add(large, lax.div(lax.log1p(lax.exp(lax.mul(gap, scale))), scale))
+
+
+@pointwise(_TO_FLOAT, name="xlogy", namespaces=("_private",), node="XlogyBackward0")
+def _xlogy(input, other):
+    """Each element times the logarithm of another."""
+    return _x_log_y(input, other)
+
+
+def _x_log_y(input: Any, other: Any) -> Any:
+    zero = lax.bitwise_and(lax.eq(input, constant(input, 0)), lax.eq(other, other))
+    return choose(zero, constant(input, 0), lax.mul(input, lax.log(choose(zero, constant(other, 1), other))))
+
+
+@pointwise(inplace=True)
+def heaviside(input, values: Array, *, out=None):
+    """The step function: 0 below zero, 1 above, ``values_i`` at zero."""
+    zero = constant(input, 0)
+    step = choose(lax.gt(input, zero), constant(input, 1), zero)
+    return choose(lax.eq(input, zero), values, choose(lax.ne(input, input), input, step))
+
+
+@pointwise(_TO_FLOAT, inplace=True)
+def ldexp(input, other, *, out=None):
+    """``input_i * 2 ** other_i``."""
+    return lax.mul(input, lax.exp2(other))
+
+
+@pointwise(inplace=True, nondiff=True)
+def gcd(input, other, *, out=None):
+    """The greatest common divisor of two elements, not negative."""
+    if kind(input) not in "iu":
+        raise NotImplementedError(f"\"gcd_cpu\" not implemented for '{type_name_of(input)}'")
+    return jnp.gcd(input, other)
+
+
+@pointwise(inplace=True, nondiff=True)
+def lcm(input, other, *, out=None):
+    """The least common multiple of two elements, not negative."""
+    if kind(input) not in "iu":
+        raise NotImplementedError(f"\"lcm_cpu\" not implemented for '{type_name_of(input)}'")
+    return jnp.lcm(input, other)
+
+
+@op(inplace=True, nondiff=True)
+def nextafter(input, other, *, out=None):
+    """The floating-point number next to each element in the direction of ``other``'s."""
+    shape = machinery.broadcast_shapes([input.shape, other.shape])
+    return lax.nextafter(machinery._broadcast(input, shape), machinery._broadcast(other, shape))
+
+
+@pointwise(name="lerp", namespaces=("_private",), node="LerpBackward0", promote=Promote.FIRST)
+def _lerp(input, end: Array, weight: Number):
+    """Between two tensors, by a number."""
+    return _between(input, end, weight)
+
+
+@pointwise(name="_lerp_tensor", namespaces=("_private",), node="LerpBackward1", promote=Promote.FIRST)
+def _lerp_tensor(input, end: Array, weight: Array):
+    """Between two tensors, by a tensor."""
+    return _between(input, end, weight)
+
+
+def _between(start: Any, end: Any, weight: Any) -> Any:
+    # Reckoned from the nearer end, so that the ends come out exactly.
+    span = lax.sub(end, start)
+    rest = lax.sub(constant(start, 1), weight)
+    size = lax.abs(weight) if kind(start) != "c" else lax.abs(lax.real(weight))
+    low = lax.lt(size, constant(size, 0.5))
+    return choose(low, lax.add(start, lax.mul(weight, span)), lax.sub(end, lax.mul(span, rest)))
+
+
+def _lerp_call(input: Any, end: Any, weight: Any) -> tuple:
+    for name, x in (("end", end), ("weight", weight)):
+        if isinstance(x, Tensor) and x.dtype is not input.dtype:
+            raise RuntimeError(f"expected dtype {_c_name(input)} for `{name}` but got dtype {_c_name(x)}")
+    return (_lerp_tensor if isinstance(weight, Tensor) else _lerp).operator, (input, end, weight), _PLAIN
+
+
+def _c_name(t: Tensor) -> str:
+    return {"float32": "float", "float64": "double", "int64": "long int", "int32": "int"}.get(t.dtype.name, t.dtype.name)
+
+
+@composite()
+def lerp(input, end, weight, *, out=None):
+    """``input_i + weight_i * (end_i - input_i)``, the weight a number or a tensor."""
+    operator, operands, static = _lerp_call(input, end, weight)
+    return call(operator, operands, static) if out is None else call_out(operator, out, operands, static)
+
+
+@composite(namespaces=("Tensor",))
+def lerp_(self, end, weight):
+    """In-place form of :func:`lerp`."""
+    return call_inplace(*_lerp_call(self, end, weight))
+
+
+@pointwise(namespaces=("_private",))
+def addcmul(input, tensor1: Array, tensor2: Array, *, value: Number = 1):
+    """The input plus a number times the product of two tensors."""
+    return lax.add(input, _times(value, lax.mul(tensor1, tensor2)))
+
+
+@pointwise(namespaces=("_private",))
+def addcdiv(input, tensor1: Array, tensor2: Array, *, value: Number = 1):
+    """The input plus a number times the quotient of two tensors."""
+    if kind(input) in "biu":
+        raise RuntimeError(
+            "Integer division with addcdiv is no longer supported, and in a future release addcdiv will perform a true division "
+            "of tensor1 and tensor2. The historic addcdiv behavior can be implemented as (input + value * "
+            "torch.trunc(tensor1 / tensor2)).to(input.dtype) for integer inputs and as (input + value * tensor1 / tensor2) for "
+            "float inputs. The future addcdiv behavior is just the latter implementation: (input + value * tensor1 / "
+            "tensor2), for all dtypes."
+        )
+    return lax.add(input, lax.div(_times(value, tensor1), tensor2))
+
+
+def _times(number: Any, x: Any) -> Any:
+    return x if type(number) is int and number == 1 else lax.mul(x, machinery._cast(number, x.dtype))
+
+
+def _with_legacy_value(operator: Any, args: tuple, value: Any) -> tuple:
+    """The operands of ``f(input, tensor1, tensor2, value=...)``, or of the older ``f(input, value, tensor1, tensor2)``."""
+    if len(args) == 4 and not isinstance(args[1], Tensor):
+        args, value = (args[0], args[2], args[3]), args[1]
+    absent = type(value) is int and value == 1
+    return operator, args if absent else (*args, value), ((1, 1, 1, 0 if absent else 1), (), None)
+
+
+def _scaled_addition(function: Any, doc: str) -> None:
+    operator = function.operator
+    name = operator.name
+
+    def apply(input, *tensors, value=1, out=None, **named):
+        args = (input, *tensors, *[named[n] for n in ("tensor1", "tensor2") if n in named])
+        operator_, operands, static = _with_legacy_value(operator, args, value)
+        return call(operator_, operands, static) if out is None else call_out(operator_, out, operands, static)
+
+    def apply_in_place(self, *tensors, value=1, **named):
+        args = (self, *tensors, *[named[n] for n in ("tensor1", "tensor2") if n in named])
+        return call_inplace(*_with_legacy_value(operator, args, value))
+
+    apply.__name__ = apply.__qualname__ = name
+    apply.__doc__ = doc
+    composite()(apply)
+    apply_in_place.__name__ = apply_in_place.__qualname__ = name + "_"
+    apply_in_place.__doc__ = f"In-place form of :func:`{name}`."
+    composite(namespaces=("Tensor",))(apply_in_place)
+
+
+_scaled_addition(addcmul, "``input_i + value * tensor1_i * tensor2_i``.")
+_scaled_addition(addcdiv, "``input_i + value * tensor1_i / tensor2_i``.")
+
+
+@op(returns=("frexp", ("mantissa", "exponent")))
+def frexp(input, *, out=None):
+    """Mantissas between a half and one, and exponents of two, whose product each element is."""
+    if kind(input) != "f":
+        raise RuntimeError("torch.frexp() only supports floating-point dtypes")
+    mantissa, exponent = jnp.frexp(input)
+    return mantissa, lax.convert_element_type(exponent, np.int32)
+
+
+@pointwise(_TO_FLOAT, name="_xlogy_number", namespaces=("_private",), node="XlogyBackward1")
+def _xlogy_number(input: Number, other):
+    """A number times the logarithm of each element."""
+    return _x_log_y(input, other)
+
+
+@pointwise(_TO_FLOAT, name="_xlogy_by_number", namespaces=("_private",), node="XlogyBackward2")
+def _xlogy_by_number(input, other: Number):
+    """Each element times the logarithm of a number."""
+    return _x_log_y(input, other)
+
+
+def _xlogy_operator(input: Any, other: Any) -> Any:
+    chosen = _xlogy_number if not isinstance(input, Tensor) else _xlogy if isinstance(other, Tensor) else _xlogy_by_number
+    return chosen.operator
+
+
+@composite(namespaces=_SPECIAL)
+def xlogy(input, other, *, out=None):
+    """``input_i * log(other_i)``, zero where ``input_i`` is zero (unless ``other_i`` is NaN)."""
+    operator = _xlogy_operator(input, other)
+    return call(operator, (input, other), _PLAIN) if out is None else call_out(operator, out, (input, other), _PLAIN)
+
+
+@composite()
+def xlogy_(input, other):
+    """In-place form of :func:`xlogy`."""
+    return call_inplace(_xlogy_operator(input, other), (input, other), _PLAIN)
+
+
+def _wide(*operands: Any) -> list[Any]:
+    """The operands as float_power takes them: in double precision."""
+    is_complex = any(x.is_complex() if isinstance(x, Tensor) else isinstance(x, complex) for x in operands)
+    target = dtypes.complex128 if is_complex else dtypes.float64
+    number = complex if is_complex else float
+    return [x.to(target) if isinstance(x, Tensor) else number(x) for x in operands]
+
+
+@composite()
+def float_power(input, exponent, *, out=None):
+    """``input_i ** exponent_i`` in double precision."""
+    base, power = _wide(input, exponent)
+    return Tensor.pow(base, power) if out is None and isinstance(base, Tensor) else arithmetic.pow(base, power, out=out)
+
+
+@composite(namespaces=("Tensor",))
+def float_power_(self, exponent):
+    """In-place form of :func:`float_power`; the tensor has to be of double precision."""
+    base, power = _wide(self, exponent)
+    if base.dtype is not self.dtype:
+        raise RuntimeError(
+            f"the base given to float_power_ has dtype {SCALAR_TYPE_NAMES[self.dtype]} but the operation's result requires dtype "
+            f"{SCALAR_TYPE_NAMES[base.dtype]}"
+        )
+    return self.pow_(power)

@@ -79,6 +79,8 @@ def _list(tensors: Any) -> list[Any]:
 
 def atleast(n: int, t: Tensor) -> Tensor:
     """The tensor with at least ``n`` dimensions, as ``atleast_1d``, ``_2d`` and ``_3d`` make them."""
+    if not t._spec.ndim:
+        return t.reshape((1,) * n)
     while t._spec.ndim < n:
         t = t.unsqueeze(-1 if n == 3 and t._spec.ndim == 2 else 0)
     return t

@@ -320,9 +320,12 @@ def set_(self, source=None, storage_offset=0, size=None, stride=None):
     if source is None:
         source = wrap(concrete(np.zeros(0, self._spec.dtype)), self._storage.device)
     if not isinstance(source, Tensor):
-        from torchlike._tensor.storages import tensor_of
+        from torchlike._storage.layout import tensor_on
 
-        source = tensor_of(source, self.dtype, size, stride, storage_offset)
+        untyped = getattr(source, "_untyped_storage", source)
+        if size is None:
+            size, stride = (untyped.nbytes() // self.itemsize,), (1,)
+        source = tensor_on(untyped, self.dtype, storage_offset, tuple(size), tuple(stride))
     elif size is not None:
         source = source.as_strided(size, stride, storage_offset)
     if source.dtype is not self.dtype:

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from jax import lax
 
-from torchlike._engine import config
 from torchlike._engine.instance import Instance, Kernel, number_key
 from torchlike._engine.trace import record, threads
 from torchlike._engine.value import Spec, Value, concrete
@@ -115,8 +114,8 @@ class Op:
 
 
 def camel_case(name: str) -> str:
-    """``log_softmax`` as ``LogSoftmax``."""
-    return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
+    """``log_softmax`` as ``LogSoftmax``, and ``log1p`` as ``Log1P``."""
+    return name.title().replace("_", "")
 
 
 # Promotion: casts that stand inside the differentiated function.
@@ -268,26 +267,21 @@ def call(op: Op, args: Sequence[Any], static: Any) -> Any:
         child = trace.position.children.get(tuple(key))
         if child is not None:
             instance = child.instance
-            if instance.single is not None:
-                n = len(values)
-                v = Value(None, instance.single, epoch, n)
-                values.append(v)
-                trace.position = child
+            if instance.n_out == 1:
+                outs = trace.advance(child)
                 t = _new(Tensor)
-                t._storage = storage = Storage(v, CPU)
-                t._spec = v.spec
+                t._storage = storage = Storage(outs[0], CPU)
+                t._spec = outs[0].spec
                 if edges is not None:
-                    t._edge = (_node(op, static, instance, args, storage, v, edges), 0)
+                    t._edge = (_node(op, static, instance, args, storage, outs, edges), 0)
                     t._requires_grad = True
-                if n > config.max_trace:
-                    trace.flush()
                 return t
     trace.take_back(start)
     return _call_any(op, args, static)
 
 
-def _node(op: Op, static, instance: Instance, args, out: Storage, value: Value, edges) -> OpNode:
-    """The node of an instance with a single output, recorded from plain tensors and constants."""
+def _node(op: Op, static, instance: Instance, args, out: Storage, outs: list[Value], edges) -> OpNode:
+    """The node of an operator with a single output, recorded from plain tensors and constants."""
     node = _new(instance.node_class or _class_of(op, static, instance))
     node.edges = edges
     node._seq = next_sequence()
@@ -296,9 +290,11 @@ def _node(op: Op, static, instance: Instance, args, out: Storage, value: Value, 
         node.residuals = ()
         return node
     n = len(args)
-    node.residuals = [args[p]._storage.value if p < n else value for p in instance.residuals]
-    node.saved = saved = [args[p]._storage if p < n else out for p in instance.residuals]
+    node.residuals = [args[p]._storage.value if p < n else outs[p - n] for p in instance.residuals]
+    node.saved = saved = [args[p]._storage if p < n else out for p in instance.residuals if p <= n]
     node.versions = [s.version for s in saved]
+    if instance.opaque:
+        node.inputs = [args[i]._storage.value for i in instance.arrays]
     return node
 
 

@@ -502,6 +502,9 @@ def _running_extreme(name: str, run: Callable, beats: Callable) -> None:
         _no_complex(f"{name}_cpu", input)
         if not input.ndim:
             return input, np.zeros((), INT64)
+        if input.dtype == np.bool_:
+            values, index = body(convert(input, np.uint8), dim)
+            return convert(values, np.bool_), index
 
         def along(x):
             values = run(x, axis)

@@ -215,15 +215,15 @@ class ArchiveReader:
             raise enforce_failed(
                 219,
                 f"Attempted to read a PyTorch file with version {version}, but the minimum supported version for "
-                f"reading is {READABLE_VERSIONS.start}. Your PyTorch script module file is too old. Please regenerate it with "
-                "latest version of PyTorch to mitigate this issue.",
+                f"reading is {READABLE_VERSIONS.start}. Your PyTorch script module file is too old. Please regenerate "
+                "it with latest version of PyTorch to mitigate this issue.",
             )
         if version >= READABLE_VERSIONS.stop:
             raise enforce_failed(
                 230,
                 f"Attempted to read a PyTorch file with version {version}, but the maximum supported version for "
-                f"reading is {READABLE_VERSIONS.stop - 1}. The version of your PyTorch installation may be too old, please "
-                "upgrade PyTorch to latest version to mitigate this issue.",
+                f"reading is {READABLE_VERSIONS.stop - 1}. The version of your PyTorch installation may be too old, "
+                "please upgrade PyTorch to latest version to mitigate this issue.",
             )
 
     def _read_at(self, position: int, size: int) -> bytes:
@@ -364,6 +364,11 @@ class ArchiveReader:
     def get_record_offset(self, name: str) -> int:
         """The position of a record's payload, counted from the beginning of the archive."""
         return self._payload_at(name, self._entry(name))
+
+    def stored_at(self, name: str) -> tuple[int, int] | None:
+        """Position and size of a record's payload; None where it is deflated."""
+        entry = self._entry(name)
+        return (self._payload_at(name, entry), entry.size) if entry.method == _STORED else None
 
     def _payload_at(self, name: str, entry: _Entry) -> int:
         what = f"reading file {name}"

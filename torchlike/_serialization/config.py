@@ -45,7 +45,7 @@ _SECTIONS = {"load": load, "save": save}
 
 @contextlib.contextmanager
 def patch(arg1: str | dict[str, Any] | None = None, arg2: Any = None, **kwargs: Any) -> Iterator[None]:
-    """Change settings in a block or a decorated function: ``patch("load.mmap", True)`` or a dictionary of such pairs."""
+    """Change settings in a block or a decorated function: ``patch("load.mmap", True)`` or a dictionary of such."""
     changes = {arg1: arg2} if isinstance(arg1, str) else {**(arg1 or {}), **kwargs}
     before: list[tuple[_Section, str, Any]] = []
     try:

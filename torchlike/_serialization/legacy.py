@@ -265,10 +265,9 @@ def _load_tar(file: Any, restore: Restore, pickle_module: Any, weights_only: boo
                 f"Cannot use ``weights_only=True`` with files saved in the legacy .tar format. {UNSAFE_MESSAGE}"
             )
         found: dict[Any, Any] = {}
-        with _member(tar, "storages") as storages:
-            _read_tar_storages(storages, restore, pickle_module, options, found)
-        with _member(tar, "tensors") as tensors:
-            _read_tar_tensors(tensors, pickle_module, options, found)
+
+        def read(part: Any) -> Any:
+            return pickler.load(part, pickle_module, persistent_load, **options)
 
         def persistent_load(saved_id: Any) -> Any:
             if isinstance(saved_id, tuple):
@@ -277,8 +276,12 @@ def _load_tar(file: Any, restore: Restore, pickle_module: Any, weights_only: boo
                 return saved_id[0]
             return found[int(saved_id)]
 
+        with _member(tar, "storages") as storages:
+            _read_tar_storages(storages, restore, read, found)
+        with _member(tar, "tensors") as tensors:
+            _read_tar_tensors(tensors, read, found)
         with _member(tar, "pickle") as pickled:
-            return pickler.load(pickled, pickle_module, persistent_load, **options)
+            return read(pickled)
 
 
 def _member(tar: Any, name: str) -> Any:
@@ -288,22 +291,22 @@ def _member(tar: Any, name: str) -> Any:
     return member
 
 
-def _read_tar_storages(file: Any, restore: Restore, pickle_module: Any, options: dict, found: dict) -> None:
-    for _ in range(pickle_module.load(file, **options)):
-        key, location, storage_type = pickle_module.load(file, **options)
+def _read_tar_storages(file: Any, restore: Restore, read: Callable[[Any], Any], found: dict) -> None:
+    for _ in range(read(file)):
+        key, location, storage_type = read(file)
         dtype = storage_type.dtype
         memory = allocate(_read_number(file) * dtype.itemsize)
         _read_exactly(file, memoryview(memory))
         found[key] = _typed(restore(UntypedStorage._owning(memory.view(dtype.np)), location), dtype)
-    for target, root, offset, numel in pickle_module.load(file, **options):
+    for target, root, offset, numel in read(file):
         dtype = found[root].dtype
         start = offset * dtype.itemsize
         found[target] = _typed(found[root]._untyped_storage[start : start + numel * dtype.itemsize], dtype)
 
 
-def _read_tar_tensors(file: Any, pickle_module: Any, options: dict, found: dict) -> None:
-    for _ in range(pickle_module.load(file, **options)):
-        key, storage_key, _ = pickle_module.load(file, **options)
+def _read_tar_tensors(file: Any, read: Callable[[Any], Any], found: dict) -> None:
+    for _ in range(read(file)):
+        key, storage_key, _ = read(file)
         ndim = struct.unpack("<i4x", file.read(8))[0]  # The upper half of the number is not used.
         *numbers, offset = struct.unpack(f"<{2 * ndim + 1}q", file.read(8 * (2 * ndim + 1)))
         storage = found[storage_key]

@@ -165,10 +165,9 @@ class _Records:
             return storage
         if local.skip_data:
             return UntypedStorage(nbytes)
-        if self._mapped_path is not None:
-            data = self._map(name, nbytes)
-        else:
-            data = self._copy(name, nbytes)
+        self._check_claim(name, nbytes)
+        data = self._bytes_of(name)
+        _check_size(data, nbytes)
         shared = self._mapped_path is not None and config.load.mmap_flags == _MAP_SHARED
         elements = data.view(dtype.np) if nbytes % dtype.itemsize == 0 else data
         storage = UntypedStorage._sharing(elements) if shared else UntypedStorage._owning(elements)
@@ -177,28 +176,33 @@ class _Records:
             storage.byteswap(dtype)
         return storage
 
-    def _copy(self, name: str, nbytes: Any) -> Any:
+    def _bytes_of(self, name: str) -> Any:
+        """A record's payload: read, or where files are to be mapped the part of the file's memory that it is in."""
+        place = self._archive.stored_at(name)
+        if self._mapped_path is None or place is None:
+            return self._archive.get_array(name)
+        if self._mapped is None:
+            size = os.path.getsize(self._mapped_path)
+            self._mapped = map_file(self._mapped_path, config.load.mmap_flags == _MAP_SHARED, size)
+        return self._mapped[place[0] : sum(place)]
+
+    def _check_claim(self, name: str, nbytes: Any) -> None:
         if type(nbytes) is not int or not 0 <= nbytes < 1 << 64:
             raise TypeError(
                 "get_storage_from_record(): incompatible function arguments. The following argument types are "
                 "supported:\n    1. (self: torch._C.PyTorchFileReader, arg0: str, arg1: typing.SupportsInt | "
-                f"typing.SupportsIndex, arg2: object) -> torch.Tensor\n\nInvoked with: {self._archive!r}, {name!r}, {nbytes!r}, "
-                f"{UntypedStorage!r}"
+                f"typing.SupportsIndex, arg2: object) -> torch.Tensor\n\nInvoked with: {self._archive!r}, {name!r}, "
+                f"{nbytes!r}, {UntypedStorage!r}"
             )
-        data = self._archive.get_array(name)
-        if len(data) != nbytes:
-            raise RuntimeError(
-                f"record size ({len(data)} bytes) does not match expected size ({nbytes} bytes = {nbytes} elements * 1 "
-                "bytes/element) for dtype Byte"
-            )
-        return data
 
-    def _map(self, name: str, nbytes: int) -> Any:
-        if self._mapped is None:
-            path = str(self._mapped_path)
-            self._mapped = map_file(path, config.load.mmap_flags == _MAP_SHARED, os.path.getsize(path))
-        start = self._archive.get_record_offset(name)
-        return self._mapped[start : start + nbytes]
+
+def _check_size(data: Any, nbytes: int) -> None:
+    """RuntimeError where a record does not have the size that the pickle says."""
+    if len(data) != nbytes:
+        raise RuntimeError(
+            f"record size ({len(data)} bytes) does not match expected size ({nbytes} bytes = {nbytes} elements * 1 "
+            "bytes/element) for dtype Byte"
+        )
 
 
 def _byteorder_of(archive: ArchiveReader) -> str:

@@ -154,7 +154,9 @@ def default_globals() -> dict[str, Any]:
 
 def tensor_classes() -> list[Any]:
     """The classes such as ``torch.FloatTensor`` that old files call to make tensors."""
-    return list(getattr(torch, "_tensor_classes", ()))
+    from torchlike._tensor.legacy_types import CPU_TYPES, CUDA_TYPES
+
+    return [*CPU_TYPES.values(), *CUDA_TYPES.values()]
 
 
 @functools.lru_cache(maxsize=1)

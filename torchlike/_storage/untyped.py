@@ -318,10 +318,13 @@ class UntypedStorage:
 
     def clone(self) -> UntypedStorage:
         """A copy in memory of its own, on the same device."""
-        if self.device.type == "meta":
-            return UntypedStorage(self.nbytes(), device=self.device)
-        copied = UntypedStorage._owning(self._bytes().copy())
-        return copied if self.device.type == "cpu" else copied._moved(self.device)
+        copied = object.__new__(UntypedStorage)
+        if self._size is None:
+            copied._attach(Storage(self._storage.current(), self.device))  # A value never changes, so both can hold it.
+        else:
+            copied._attach(_on_device(self._bytes().copy(), self.device))
+        copied._fresh = True
+        return copied
 
     __copy__ = clone
 

@@ -66,6 +66,11 @@ class Node:
         self.out_specs = out_specs
         self._seq = next_sequence()
 
+    @property
+    def n_out(self) -> int:
+        """The number of outputs."""
+        return len(self.out_specs)
+
     def name(self) -> str:
         """The node's name, such as ``AddBackward0``."""
         return type(self).__name__
@@ -168,6 +173,11 @@ class OpNode(Node):
             self.inputs = inputs
 
     @property
+    def n_out(self) -> int:
+        """The number of outputs."""
+        return self.instance.n_out
+
+    @property
     def out_specs(self) -> tuple[Spec, ...]:  # type: ignore[override]
         """The specs of the outputs."""
         return self.instance.out_specs[: self.instance.n_out]
@@ -245,9 +255,11 @@ class OpNode(Node):
         return Bridge.apply(kernel, None, [*operands, *cotangents], node_class(name))
 
     def release(self) -> None:
-        if self.residuals or self.inputs:
-            self.residuals = self.inputs = None
-            self.saved = self.versions = ()
+        if self.residuals:
+            self.residuals = None
+            self.saved = ()
+            if self.inputs is not None:
+                self.inputs = None
 
 
 def zeros(spec: Spec) -> Value:

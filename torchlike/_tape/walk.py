@@ -40,43 +40,45 @@ def _walk(roots, grads, retain_graph, create_graph, wanted):
     leaves: dict[Any, Any] = {}
     buffers: dict[Node, list] = {}
     heap: list = []
-
-    def send(edge, grad):
-        target, index = edge
-        if isinstance(target, Node):
-            buffer = buffers.get(target)
-            if buffer is None:
-                if needed is not None and target not in needed:
-                    return
-                buffer = buffers[target] = [None] * len(target.out_specs)
-                heappush(heap, (-target._seq, target))
-            have = buffer[index]
-            buffer[index] = grad if have is None else add(have, grad)
-        else:
-            have = leaves.get(target)
-            leaves[target] = grad if have is None else add(have, grad)
-
-    for edge, grad in zip(roots, grads, strict=True):
-        send(edge, grad)
-    while heap:
-        _, node = heappop(heap)
+    edges, results = roots, grads
+    while True:
+        # Send each gradient where its edge leads: to a leaf, or to the buffer of a node.
+        for edge, grad in zip(edges, results):  # noqa: B905 (equal by construction; a hot loop)
+            if edge is None or grad is None:
+                continue
+            target, index = edge
+            seq = target._seq
+            if seq:
+                buffer = buffers.get(target)
+                if buffer is None:
+                    if needed is not None and target not in needed:
+                        continue
+                    buffer = buffers[target] = [None] * target.n_out
+                    heappush(heap, (-seq, target))
+                have = buffer[index]
+                buffer[index] = grad if have is None else add(have, grad)
+            else:
+                have = leaves.get(target)
+                leaves[target] = grad if have is None else add(have, grad)
+        if not heap:
+            break
+        node = heappop(heap)[1]
         gradients = buffers.pop(node)
+        edges = node.edges
         if node._watched:
             gradients = _before(node, gradients, create_graph)
         if wanted is not None:
             for index, grad in enumerate(gradients):
                 if (node, index) in captured:
                     captured[node, index] = grad
-            if not any(e is not None and _is_needed(e, needed, captured) for e in node.edges):
+            if not any(e is not None and _is_needed(e, needed, captured) for e in edges):
+                results = ()
                 continue
         results = node.apply_tensors(gradients) if create_graph else node.apply_values(gradients)
-        if node._post_hooks is not None:
+        if node._watched:
             results = _after(node, results, gradients, create_graph)
         if not retain_graph:
             node.release()
-        for edge, grad in zip(node.edges, results, strict=True):
-            if edge is not None and grad is not None:
-                send(edge, grad)
     return _finish(leaves, captured, wanted, create_graph)
 
 
@@ -155,7 +157,8 @@ def _before(node: Node, gradients: list, create_graph: bool) -> list:
 
 
 def _after(node: Node, results: Sequence, gradients: Sequence, create_graph: bool) -> Sequence:
-    assert node._post_hooks is not None
+    if node._post_hooks is None:
+        return results
     outs = tuple(None if g is None else _wrap(g, node) for g in gradients)
     for hook in list(node._post_hooks.values()):
         shown = tuple(None if r is None else _wrap(r, node) for r in results)

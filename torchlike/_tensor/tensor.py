@@ -75,6 +75,8 @@ class Tensor(metaclass=_TensorMeta):
     _post_accumulate_hooks: OrderedDict | None = None
     _retains_grad: bool = False
     _accumulator: Any = None
+    #: Nodes count from one; zero tells the backward walk that an edge leads to a leaf.
+    _seq: int = 0
     _backward_hooks: Any = None
     _inference: bool = False
     __array_priority__ = 1000
@@ -378,7 +380,9 @@ class Tensor(metaclass=_TensorMeta):
         have = self._grad
         if type(grad) is Value:
             if have is None:
-                self._grad = wrap(grad, self._storage.device)
+                t = self._grad = _new(Tensor)
+                t._storage = Storage(grad, self._storage.device)
+                t._spec = grad.spec
             else:
                 assign(have, add_values(value_of(have), grad))
         else:
@@ -396,8 +400,7 @@ class Tensor(metaclass=_TensorMeta):
     def __repr__(self, *, tensor_contents: Any = None) -> str:
         return tensor_repr(self)
 
-    def __hash__(self) -> int:
-        return id(self)
+    __hash__ = object.__hash__
 
     def __len__(self) -> int:
         if self._spec.ndim == 0:
@@ -473,6 +476,33 @@ class Tensor(metaclass=_TensorMeta):
         if array.dtype == bool:
             array = array.astype("uint8")
         return from_array(np.array(array))
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        from torchlike._utils import reduce_tensor
+
+        return reduce_tensor(self, protocol)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        from torchlike._utils import deepcopy_tensor
+
+        return deepcopy_tensor(self, memo)
+
+    def untyped_storage(self) -> Any:
+        """The storage underneath, as bytes."""
+        from torchlike.storage import untyped_storage
+
+        return untyped_storage(self)
+
+    def storage(self) -> Any:
+        """The storage underneath, in elements of this tensor's dtype."""
+        from torchlike.storage import storage
+
+        return storage(self)
+
+    def _typed_storage(self) -> Any:
+        from torchlike.storage import typed_storage
+
+        return typed_storage(self)
 
     def __dir__(self) -> list[str]:
         return sorted({*dir(type(self)), *self.__dict__})

@@ -15,6 +15,7 @@ import torchlike as torch
 from torchlike._tensor import dtypes, shared
 from torchlike._tensor.tensor import Tensor, from_array, host_array, wrap
 from torchlike.nn.parameter import Parameter
+from torchlike.storage import UntypedStorage
 
 NON_LEAF = (
     "Cowardly refusing to serialize non-leaf tensor which requires_grad, "
@@ -99,4 +100,4 @@ def init_reductions() -> None:
     """Teach ``multiprocessing`` the reductions."""
     for kind in (Tensor, Parameter):
         reduction.register(kind, reduce_tensor)
-    reduction.register(torch.UntypedStorage, reduce_storage)
+    reduction.register(UntypedStorage, reduce_storage)

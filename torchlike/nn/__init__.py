@@ -1,12 +1,26 @@
 """Neural networks: modules, their parameters, and the functions behind them."""
 
 import importlib
+import sys
 from typing import Any
 
+from torchlike.nn import functional, init, modules, parameter, utils
+from torchlike.nn.modules import *
 from torchlike.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 
-from torchlike.nn.modules import *  # noqa: F403
-from torchlike.nn import functional, init, modules, parameter, utils
+
+def _name_as_torch() -> None:
+    """Give the classes the module names by which programs print and files save them."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("torchlike.nn."):
+            # What is split off the file of `Module` is known by its name.
+            home = "torch.nn.modules.module" if name.endswith(("._hooks", "._state_dict")) else "torch" + name[9:]
+            for value in vars(module).values():
+                if isinstance(value, type) and value.__module__ == name:
+                    value.__module__ = home
+
+
+_name_as_torch()
 
 # Imported when a program first names them.
 _LAZY = {"DataParallel": "parallel", "attention": "attention", "grad": "grad", "parallel": "parallel"}

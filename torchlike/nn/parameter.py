@@ -129,12 +129,13 @@ class UninitializedTensorMixin:
             dtype: element type, by default the one given at construction.
         """
         placeholder = self.__dict__.pop("_placeholder")
-        self.__class__ = self.cls_to_become
-        self.data = torch.empty(
+        made = torch.empty(
             shape,
             device=placeholder.device if device is None else device,
             dtype=placeholder.dtype if dtype is None else dtype,
         )
+        self.__class__ = self.cls_to_become
+        self._storage, self._spec, self._view = made._storage, made._spec, made._view
 
     @property
     def data(self) -> Tensor:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,8 +28,15 @@ STEP_REQUIRES_GRAD = "`requires_grad` is not supported for `step` in differentia
 
 Memory = dict[str, Any]
 """What an optimizer remembers of one parameter, ``optimizer.state[p]``."""
-Entry = tuple[Tensor, Tensor, Memory]
-"""A parameter with its gradient and its memory."""
+
+
+class Batch(NamedTuple):
+    """Parameters with their gradients and memories, in lists of equal length."""
+
+    params: list[Tensor]
+    grads: list[Tensor]
+    memories: list[Memory]
+
 
 
 class GroupOptimizer(Optimizer):
@@ -116,7 +123,7 @@ class GroupOptimizer(Optimizer):
         if checked and not _amp_allows(self, group):
             return
         state, remembers = self.state, self._remembers(group)
-        params, grads, memories = [], [], []
+        params, grads, memories = batch = Batch([], [], [])
         for p in group["params"]:
             grad = p.grad
             if grad is None:
@@ -134,23 +141,25 @@ class GroupOptimizer(Optimizer):
             grads.append(grad)
             memories.append(memory)
         if params:
-            self._update_lists(group, params, grads, memories)
+            self._update_all(group, batch)
 
-    def _update_lists(
-        self, group: Mapping[str, Any], params: list[Tensor], grads: list[Tensor], memories: list[Memory]
-    ) -> None:
-        """Step parameters, given with gradients and memories, batch by batch."""
-        # What has to agree within a batch. The steps of one leave the same values in its counters.
-        traits = [[p._storage.device for p in params]]
+    def _update_all(self, group: Mapping[str, Any], everything: Batch) -> None:
+        """Step parameters that may differ in device or state, batch by batch."""
+        params, _, memories = everything
+        traits: list[list] = [[p._storage.device for p in params]]
         if self._kind is not None:
             traits.append([self._kind(memory) for memory in memories])
+        # A step leaves one and the same value in the counters of its batch.
         traits += [[value_of(memory[name]) for memory in memories] for name in self._counters]
         n = len(params)
-        if all(trait.count(trait[0]) == n for trait in traits) and not self._repeats:
-            batches = [range(n)]
-        else:
-            batches = _alike(traits, self._repeats)
-            traits = [[_plain(x) for x in trait] for trait in traits]
+        batches: Iterable[Batch] = (everything,)
+        if self._repeats or any([trait.count(trait[0]) != n for trait in traits]):
+            batches = _alike(everything, traits, self._repeats)
+        update = self._update_differentiably if group.get("differentiable") else self._update_batch
+        for batch in batches:
+            memory = batch.memories[0]
+            kind = None if self._kind is None else self._kind(memory)
+            update(group, batch, kind, [_plain(value_of(memory[name])) for name in self._counters])
 
     def _remembers(self, group: Mapping[str, Any]) -> bool:
         """Whether the group's parameters have state at all."""
@@ -160,60 +169,68 @@ class GroupOptimizer(Optimizer):
         """Whether the group's parameters have state at all."""
         return True
 
-    def _update_batch(self, group: Mapping[str, Any], batch: list[Entry], kind: Any, counters: tuple) -> None:
+    def _update_batch(self, group: Mapping[str, Any], batch: Batch, kind: Any, counters: Sequence[Any]) -> None:
+        params, grads, memories = batch
         numbers, options, after = self._plan(group, _number, *counters)
         read, written = self._buffers(group, kind)
-        tensors: list[Tensor] = []
-        targets: list[Tensor | None] = []
-        for p, grad, memory in batch:
-            tensors += (p, grad, *[memory[name] for name in read])
-            targets += (p, *[memory.get(name) for name in written])
-        values = _apply(self._rule, tensors, numbers, (len(batch), options))
-        for target, value in zip(targets, values, strict=True):
-            if target is not None:
-                assign(target, value)
-        if read != written:
-            results = iter(values)
-            for p, _, memory in batch:
-                next(results)
-                for name, value in zip(written, results, strict=False):
-                    if memory.get(name) is None:
-                        memory[name] = wrap(value, p._storage.device)
-        self._set_counters(batch, after)
+        tensors, targets = params + grads, list(params)
+        for name in read:
+            buffers = [memory[name] for memory in memories]
+            tensors += buffers
+            targets += buffers
+        values = _apply(self._rule, tensors, numbers, (len(params), options))
+        # Written buffers are those that were read, or, at the start, new.
+        _assign_all(targets, values)
+        for i, value in enumerate(values[len(targets) :]):
+            memories[i % len(params)][written[i // len(params)]] = wrap(value, params[0]._storage.device)
+        self._set_counters(memories, after)
 
-    def _set_counters(self, batch: list[Entry], after: tuple) -> None:
+    def _set_counters(self, memories: list[Memory], after: Sequence[Any]) -> None:
         for name, number in zip(self._counters, after, strict=True):
-            shared, spec = None, None
-            for _, _, memory in batch:
-                tensor = memory[name]
-                if tensor._spec is not spec:
-                    spec = tensor._spec
-                    shared = Value(np.array(number, spec.dtype).reshape(spec.shape), spec)
-                assign(tensor, shared)
+            tensors = [memory[name] for memory in memories]
+            spec = tensors[0]._spec
+            if spec.ndim == 0 and all([tensor._spec is spec for tensor in tensors]):
+                values = [Value(np.array(number, spec.dtype), spec)] * len(tensors)
+            else:
+                values = [concrete(np.full(tensor._spec.shape, number, tensor._spec.dtype)) for tensor in tensors]
+            _assign_all(tensors, values)
 
-    def _update_differentiably(self, group: Mapping[str, Any], batch: list[Entry], kind: Any, counters: tuple) -> None:
+    def _update_differentiably(
+        self, group: Mapping[str, Any], batch: Batch, kind: Any, counters: Sequence[Any]
+    ) -> None:
         """The same with Tensors, so that the step itself is on the tape."""
         read, written = self._buffers(group, kind)
-        for p, grad, memory in batch:
+        for p, grad, memory in zip(*batch, strict=True):
             if "step" in memory and memory["step"].requires_grad:
                 raise RuntimeError(STEP_REQUIRES_GRAD)
-            with torch.set_grad_enabled(group["differentiable"]):
+            with torch.enable_grad():
                 numbers, options, after = self._plan(group, _to_scalar, *counters)
-                targets = [p, *[memory[name] for name in written if name in memory]]
-                operands = [p, grad, *[memory[name] for name in read]]
+                buffers = [memory[name] for name in read]
+                targets, operands = [p, *buffers], [p, grad, *buffers]
                 if p.is_complex():
                     targets, operands = ([torch.view_as_real(t) for t in ts] for ts in (targets, operands))
                 # Copies, because the tape may keep operands that the assignments below write to.
                 param, grad, *state = [t.clone() for t in operands]
                 param, state = self._rule(_TORCH, param, grad, tuple(state), numbers, options)
-                results = [param, *state]
-                for target, result in zip(targets, results, strict=False):
+                for target, result in zip(targets, (param, *state), strict=False):
                     target.copy_(result)
-                for name, result in zip(written, state, strict=True):
-                    if name not in memory:
-                        result = torch.view_as_complex(result) if p.is_complex() else result
-                        memory[name] = result.detach().clone()
-        self._set_counters(batch, after)
+            for name, result in zip(written[len(read) :], state, strict=False):
+                result = result.detach().clone()
+                memory[name] = torch.view_as_complex(result) if p.is_complex() else result
+        self._set_counters(batch.memories, after)
+
+
+def _alike(everything: Batch, traits: list[list], each_alone: bool) -> list[Batch]:
+    """The parameters parted by their traits, which are compared as numbers; or each by itself."""
+    places: dict[Any, list[int]] = {}
+    for i, key in enumerate(zip(*[[_plain(x) for x in trait] for trait in traits], strict=True)):
+        places.setdefault(i if each_alone else key, []).append(i)
+    return [Batch(*[[column[i] for i in part] for column in everything]) for part in places.values()]
+
+
+def _plain(trait: Any) -> Any:
+    """The number that a counter holds, as a NumPy scalar; any other trait as it is."""
+    return host(trait).reshape(())[()] if type(trait) is Value else trait
 
 
 _NOTHING: Memory = {}
@@ -258,6 +275,18 @@ def _amp_allows(optimizer: Optimizer, group: Mapping[str, Any]) -> bool:
     return True
 
 
+def _assign_all(tensors: Sequence[Tensor], values: Sequence[Value]) -> None:
+    """``assign`` each of the first values to its tensor, without the call where there is nothing to see to."""
+    for tensor, value in zip(tensors, values, strict=False):
+        storage = tensor._storage
+        if tensor._view is None and storage.host_array is None and not tensor._untracked:
+            storage.value = value
+            storage.writes += 1
+            storage.version += 1
+        else:
+            assign(tensor, value)
+
+
 _kernels: dict[Callable, Kernel] = {}
 
 
@@ -295,7 +324,7 @@ def run_functional(
     lists = {name: tensors for name, tensors in (*counters.items(), *buffers.items()) if tensors}
     memories = [{name: ts[i] for name, ts in lists.items() if ts[i] is not None} for i in range(len(params))]
     options["params"] = params
-    object.__new__(cls)._update_entries(options, list(zip(params, grads, memories, strict=True)))
+    object.__new__(cls)._update_all(options, Batch(params, grads, memories))
     step_boundary()
     for name, tensors in buffers.items():
         for i, memory in enumerate(memories if tensors else ()):

@@ -320,37 +320,31 @@ def _product(x, y):
 
 
 def step(rule: Rule, static: tuple, arrays: tuple) -> list:
-    """Apply a rule to each parameter of a group.
+    """Apply a rule to each parameter of a batch.
 
     Args:
         rule: one of the functions above.
         static: ``(count, options)``, the number of parameters and the rule's options.
-        arrays: for each parameter itself, its gradient and its state; then the numbers, one float64 vector.
+        arrays: all parameters, all gradients, the first buffer of each, and so on; last the numbers, a float64 vector.
 
-    Returns the new parameter and new state of each parameter, flat and in order.
+    Returns all new parameters, then the new first buffer of each, and so on.
     """
     count, options = static
     *arrays, numbers = arrays
-    width = len(arrays) // count
-    converted: dict[Any, list] = {}
-    results: list = []
-    for start in range(0, count * width, width):
-        param, grad, *state = arrays[start : start + width]
+    scalars: dict[Any, list] = {}
+    results = []
+    for i in range(count):
+        param, grad, *state = arrays[i::count]
         dtype = _FLOAT64 if param.dtype in _DOUBLE else _FLOAT32
-        scalars = converted.get(dtype)
-        if scalars is None:
+        if dtype not in scalars:
             vector = lax.convert_element_type(numbers, dtype)
-            scalars = converted[dtype] = [
-                lax.index_in_dim(vector, i, keepdims=False) for i in range(vector.shape[0])
-            ]
-        if jnp.issubdtype(param.dtype, jnp.complexfloating):
+            scalars[dtype] = [lax.index_in_dim(vector, k, keepdims=False) for k in range(vector.shape[0])]
+        is_complex = jnp.issubdtype(param.dtype, jnp.complexfloating)
+        if is_complex:
             param, grad, *state = [_as_real(x) for x in (param, grad, *state)]
-            new = rule(JAX, param, grad, tuple(state), scalars, options)
-            results += [lax.complex(x[..., 0], x[..., 1]) for x in (new[0], *new[1])]
-        else:
-            new_param, new_state = rule(JAX, param, grad, tuple(state), scalars, options)
-            results += [new_param, *new_state]
-    return results
+        param, state = rule(JAX, param, grad, tuple(state), scalars[dtype], options)
+        results.append([lax.complex(x[..., 0], x[..., 1]) for x in (param, *state)] if is_complex else [param, *state])
+    return [array for column in zip(*results, strict=True) for array in column]
 
 
 def _as_real(x):

@@ -19,12 +19,12 @@ from ._hooks import (
     _global_backward_pre_hooks,
     _global_buffer_registration_hooks,
     _global_forward_hooks,
-    _global_forward_hooks_always_called,
-    _global_forward_hooks_with_kwargs,
+    _global_forward_hooks_always_called,  # noqa: F401
+    _global_forward_hooks_with_kwargs,  # noqa: F401
     _global_forward_pre_hooks,
     _global_module_registration_hooks,
     _global_parameter_registration_hooks,
-    _has_any_global_hook,
+    _has_any_global_hook,  # noqa: F401
     _WrappedHook,
     add_hook,
     register_module_backward_hook,
@@ -36,7 +36,7 @@ from ._hooks import (
     register_module_module_registration_hook,
     register_module_parameter_registration_hook,
 )
-from ._state_dict import _EXTRA_STATE_KEY_SUFFIX, _IncompatibleKeys
+from ._state_dict import _IncompatibleKeys
 
 if TYPE_CHECKING:
     from torchlike.utils.hooks import RemovableHandle
