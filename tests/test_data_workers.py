@@ -568,6 +568,7 @@ def test_no_resource_tracker_is_started(run_python):
     assert run_python("-c", program).stdout.splitlines()[1] == "None"
 
 
+@pytest.mark.filterwarnings("ignore:.*fork\\(\\)")
 def test_a_copy_of_the_iterator_in_a_forked_process_ends_nothing():
     iterator = iter(DataLoader(Function(lambda i: os.getpid(), 20), num_workers=1, batch_size=None))
     worker = next(iterator)

@@ -199,7 +199,8 @@ def _rebuild_wrapper_subclass(
     cls: Any, dtype: Any, size: Any, stride: Any, storage_offset: Any, layout: Any, device: Any, requires_grad: Any
 ) -> Any:
     """A tensor of a subclass that wraps others."""
-    return torch.Tensor._make_wrapper_subclass(
+    tensor_class: Any = torch.Tensor
+    return tensor_class._make_wrapper_subclass(
         cls, size, strides=stride, dtype=dtype, storage_offset=storage_offset, layout=layout,
         device=_restored_device(device), requires_grad=requires_grad,
     )  # fmt: skip
@@ -265,6 +266,10 @@ def _rebuild_sparse_tensor(layout: Any, data: Any) -> Any:
 # Taking tensors apart
 
 
+#: The names of a class's slots; the function is there for picklers but not declared.
+_slot_names: Any = vars(copyreg)["_slotnames"]
+
+
 def _get_obj_state(obj: Any) -> Any:
     """The attributes that a program put on a tensor or parameter, as pickles keep them; empty where there are none."""
     kind = type(obj)
@@ -273,7 +278,7 @@ def _get_obj_state(obj: Any) -> Any:
         return obj.__getstate__()
     internal = torch.Tensor.__annotations__
     state = {name: value for name, value in vars(obj).items() if name not in internal}
-    slots = {name: getattr(obj, name) for name in copyreg._slotnames(kind) if hasattr(obj, name)}
+    slots = {name: getattr(obj, name) for name in _slot_names(kind) if hasattr(obj, name)}
     return (state, slots) if slots else state
 
 
@@ -353,12 +358,32 @@ def _reduce_strided(tensor: Any) -> tuple[Any, tuple[Any, ...]]:
     if metadata is None:  # No storage, size and strides show these elements: save a copy.
         tensor, metadata = tensor.detach().clone(), {}
     untyped = UntypedStorage._of(tensor._storage)
-    layout = (tensor.storage_offset(), tuple(tensor.size()), tensor.stride(), requires_grad, OrderedDict())
+    # Sizes and strides are tuples of this tensor's own, as natively, so that the pickle's memo and so the bytes agree.
+    size, stride = (*tensor.size(),), (*tensor.stride(),)
+    layout = (tensor.storage_offset(), size, stride, requires_grad, OrderedDict())
     marks = (metadata,) if metadata else ()
     if tensor.dtype in new_dtypes():
         return _rebuild_tensor_v3, (untyped, *layout, tensor.dtype, *marks)
     typed = TypedStorage(wrap_storage=untyped, dtype=tensor.dtype, _internal=True)
     return _rebuild_tensor_v2, (typed, *layout, *marks)
+
+
+def setstate_tensor(tensor: Any, state: tuple[Any, ...]) -> None:
+    """``Tensor.__setstate__``: give a tensor the state that early versions pickled.
+
+    Four items are the storage, offset, size and strides of a tensor; five those of a variable, its data first; three
+    are whether it requires gradients, something no longer used, and its hooks.
+    """
+    if not tensor.is_leaf:
+        raise RuntimeError("__setstate__ can be only called on leaf Tensors")
+    if len(state) == 4:
+        tensor.set_(*state)
+        return
+    if len(state) == 5:
+        tensor.data = state[0]
+        state = (state[3], state[4], state[2])
+    requires_grad, _, tensor._backward_hooks = state
+    tensor.requires_grad = requires_grad
 
 
 _NOT_A_LEAF = (

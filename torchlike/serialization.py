@@ -280,8 +280,9 @@ copyreg.pickle(torch.layout, lambda layout: (_get_layout, (str(layout),)))
 
 
 def _check_dill_version(pickle_module: Any) -> None:
-    is_dill = pickle_module is not None and pickle_module.__name__ == "dill"
-    if is_dill and not check_module_version_greater_or_equal(pickle_module, (0, 3, 1), False):
+    if pickle_module is None or pickle_module.__name__ != "dill":
+        return
+    if not check_module_version_greater_or_equal(pickle_module, (0, 3, 1), False):
         raise ValueError(
             f"'torch' supports dill >= 0.3.1, but you have dill {pickle_module.__version__}."
             " Please upgrade dill or switch to 'pickle'"
@@ -401,7 +402,7 @@ def load(
         return load_safetensors(os.fspath(f), map_location)
     with opened(f) as file, errors_explained(weights_only):
         if is_zipfile(file):
-            return load_zip(f, file, map_location, pickle_module, weights_only, mmap, pickle_load_args)
+            return load_zip(f, file, map_location, pickle_module, weights_only, bool(mmap), pickle_load_args)
         if mmap:
             named = f"{f}, " if isinstance(f, str) else ""
             raise RuntimeError(

@@ -12,6 +12,9 @@ import torchlike
 
 torch = pytest.importorskip("torch")
 
+# Native workers are forked beside JAX's threads here.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork\\(\\)")
+
 FEATURES = np.arange(46, dtype=np.float32).reshape(23, 2)
 LABELS = np.arange(23) % 3
 

@@ -173,7 +173,7 @@ def test_plateau(name):
             metric = math.cos(i / 9) + 1 / (i + 1)
             scheduler.step(library.tensor(metric) if i % 2 else metric)
             seen.append(observed(optimizer, scheduler))
-        state = {key: value for key, value in scheduler.state_dict().items()}
+        state = scheduler.state_dict()
         other = library.optim.lr_scheduler.ReduceLROnPlateau(optimizer, **PLATEAUS[name])
         other.load_state_dict(state)
         return seen, repr(state), repr(other.state_dict()), scheduler.in_cooldown
@@ -401,7 +401,9 @@ def test_errors_of_optimizers_that_do_not_fit():
 def test_swa_errors():
     for options in ({"anneal_strategy": "square"}, {"anneal_epochs": -1}, {"anneal_epochs": 0.5}):
         _, expected = outcome(torch.optim.swa_utils.SWALR, optimizer_of(torch), 0.1, **options)
-        assert_same_error(outcome(torchlike.optim.swa_utils.SWALR, optimizer_of(torchlike), 0.1, **options)[1], expected)
+        assert_same_error(
+            outcome(torchlike.optim.swa_utils.SWALR, optimizer_of(torchlike), 0.1, **options)[1], expected
+        )
 
 
 def test_public_names_and_signatures():

@@ -140,6 +140,12 @@ def _without_dead_code(closed: Any) -> Any:
     return closed.replace(jaxpr=jaxpr.replace(eqns=kept[::-1]))
 
 
+def _with_outputs(closed: Any, outvars: Sequence[Any]) -> Any:
+    jaxpr = closed.jaxpr
+    names = jaxpr.debug_info._replace(result_paths=None)
+    return _without_dead_code(closed.replace(jaxpr=jaxpr.replace(outvars=list(outvars), debug_info=names)))
+
+
 def _is_inexact(dtype: Any) -> bool:
     return jax.dtypes.issubdtype(dtype, np.inexact)
 
@@ -181,7 +187,7 @@ def _trace_forward_half(instance: Instance, function: Callable) -> None:
     ]  # fmt: skip
     if opaque and instance.kernel.recompute:
         _transpose_from_inputs(instance, function, avals, where, cotangents)
-        instance._keep(closed.replace(jaxpr=closed.jaxpr.replace(outvars=list(outvars), debug_info=None)))
+        instance._keep(_with_outputs(closed, outvars))
         return
     instance.opaque = bool(opaque)
     # Each distinct residual once: inputs and outputs by their place, literals as constants of the transpose.
@@ -203,7 +209,7 @@ def _trace_forward_half(instance: Instance, function: Callable) -> None:
         if place not in places:
             places.append(place)
         sources.append(("residual", places.index(place)))
-    instance._keep(closed.replace(jaxpr=closed.jaxpr.replace(outvars=[*outvars, *extra], debug_info=None)))
+    instance._keep(_with_outputs(closed, [*outvars, *extra]))
     instance.residuals = tuple(places)
     tree = store["tree"]
 
@@ -262,10 +268,14 @@ def transpose_of_inputs(instance: Instance) -> Kernel:
     return instance.whole_transpose
 
 
+def conjugate(x: Any) -> Any:
+    """The conjugate of a complex array, any other as it is."""
+    return x.conj() if np.dtype(x.dtype).kind == "c" else x
+
+
 def _apply_vjp(vjp: Callable, cotangents: Sequence[Any]) -> tuple:
     """``vjp`` under torch's convention: the gradient with respect to a complex number is conjugated."""
-    grads = vjp(tuple(c.conj() if np.dtype(c.dtype).kind == "c" else c for c in cotangents))
-    return tuple(g.conj() if np.dtype(g.dtype).kind == "c" else g for g in grads)
+    return tuple(map(conjugate, vjp(tuple(map(conjugate, cotangents)))))
 
 
 class Generations(dict):

@@ -11,6 +11,7 @@ import importlib
 MODULES = (
     "arithmetic", "creation", "shape", "memory", "indexing", "elementwise", "comparison", "reduction", "sorting", "joining",
     "gathering", "matmul", "activation", "loss",
+    "regression_loss", "normalization", "dropout",
     "random_ops",
 )  # fmt: skip
 

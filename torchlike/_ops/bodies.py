@@ -137,13 +137,17 @@ _SCATTERS = {
 }  # fmt: skip
 
 
+def _scatter(x: Any, how: str) -> Callable:
+    if x.dtype == np.bool_:  # a sum of bool is whether any holds, a product whether all do
+        how = {"add": "amax", "mul": "amin"}.get(how, how)
+    return _SCATTERS[how]
+
+
 def put_along(base: Any, index: Any, updates: Any, axis: int, how: str = "set") -> Any:
     """``base`` with ``base[.., index[.., i, ..], ..]`` set to (increased by, ...) ``updates[.., i, ..]``."""
     if base.ndim == 0:
         base, index, updates = (lax.reshape(a, (1,)) for a in (base, index, updates))
         return lax.reshape(put_along(base, index, updates, 0, how), ())
-    if base.dtype == np.bool_ and how in ("add", "mul"):  # any, and all
-        how = "amax" if how == "add" else "amin"
     others = _others(base.ndim, axis)
     numbers = lax.ScatterDimensionNumbers(
         update_window_dims=(), inserted_window_dims=(axis,), scatter_dims_to_operand_dims=(axis,),
@@ -152,8 +156,47 @@ def put_along(base: Any, index: Any, updates: Any, axis: int, how: str = "set") 
     if tuple(updates.shape) != tuple(index.shape):
         updates = lax.slice(updates, [0] * updates.ndim, index.shape)
     block = _narrow(base, index.shape, axis)
-    put = _SCATTERS[how](block, lax.expand_dims(index, (index.ndim,)), updates, numbers, mode="clip")
+    put = _scatter(base, how)(block, lax.expand_dims(index, (index.ndim,)), updates, numbers, mode="clip")
     return put if block is base else lax.dynamic_update_slice(base, put, [np.int32(0)] * base.ndim)
+
+
+def take_rows(x: Any, index: Any, axis: int) -> Any:
+    """The slices of ``x`` at the positions in a vector, one after the other along ``axis``."""
+    window = tuple(1 if d == axis else n for d, n in enumerate(x.shape))
+    numbers = lax.GatherDimensionNumbers(
+        offset_dims=_others(x.ndim, axis), collapsed_slice_dims=(axis,), start_index_map=(axis,)
+    )
+    return lax.gather(x, lax.expand_dims(index, (1,)), numbers, window, mode="clip")
+
+
+def put_rows(x: Any, index: Any, rows: Any, axis: int, how: str = "set") -> Any:
+    """``x`` with the slices at the positions in a vector set to (increased by, ...) those of ``rows``."""
+    numbers = lax.ScatterDimensionNumbers(
+        update_window_dims=_others(x.ndim, axis), inserted_window_dims=(axis,), scatter_dims_to_operand_dims=(axis,)
+    )
+    return _scatter(x, how)(x, lax.expand_dims(index, (1,)), rows, numbers, mode="clip")
+
+
+def overwriting(put: Callable, take: Callable, x: Any, index: Any, source: Any) -> Any:
+    """``put(x, index, source)`` with torch's gradients: none for what was overwritten, and each source its place's.
+
+    ``take(g, index, source)`` brings a gradient from the places to the source's shape.
+    """
+
+    @jax.custom_vjp
+    def write(x, index, source):
+        return put(x, index, source)
+
+    def forward(x, index, source):
+        return put(x, index, source), (index, source)
+
+    def backward(saved, g):
+        index, source = saved
+        zeros = lax.full(source.shape, 0, g.dtype)
+        return overwriting(put, take, g, index, zeros), None, take(g, index, source)
+
+    write.defvjp(forward, backward)
+    return write(x, index, source)
 
 
 def selecting(find: Callable[[Any], tuple[Any, Any]], x: Any, axis: int) -> tuple[Any, Any]:

@@ -572,7 +572,7 @@ Tensor._legacy_constructor = staticmethod(_legacy_constructor)
 def as_subclass(self, cls):
     """This tensor as an instance of ``cls``, sharing storage and history."""
     out = object.__new__(cls)
-    for name in ("_storage", "_spec", "_view", "_edge", "_base_tensor", "_seen_rewrites"):
+    for name in ("_storage", "_spec", "_view", "_edge", "_base_tensor", "_seen_version"):
         setattr(out, name, getattr(self, name))
     out._requires_grad = self._requires_grad
     if self._requires_grad and self._edge is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from torchlike._engine.value import concrete, host
 from torchlike._ops import op as machinery
 from torchlike._ops.memory import cast
 from torchlike._ops.op import Array, Arrays, composite, op
-from torchlike._ops.shape import select, sliced, unsqueeze
+from torchlike._ops.shape import alias, select, sliced, unsqueeze
 from torchlike._tensor.promotion import SCALAR_TYPE_NAMES
 from torchlike._tensor.tensor import CPU, Tensor, assign, host_array, value_of, wrap
 
@@ -20,17 +21,29 @@ INVALID = (
     "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got {})"
 )
 
+NON_TUPLE = (
+    "Using a non-tuple sequence for multidimensional indexing is deprecated and will be changed in pytorch 2.9; use "
+    "x[tuple(seq)] instead of x[seq]. In pytorch 2.9 this will be interpreted as tensor index, x[torch.tensor(seq)], which "
+    "will result either in an error or a different result"
+)
+
 
 def _entries(index: Any) -> list[Any]:
     """The entries of an index, lists and arrays as tensors."""
     if not isinstance(index, tuple):
-        index = tuple(index) if isinstance(index, list) and _is_tuple_like(index) else (index,)
+        if isinstance(index, list) and _is_tuple_like(index):
+            warnings.warn(NON_TUPLE, UserWarning, stacklevel=3)
+            index = tuple(index)
+        else:
+            index = (index,)
     return [_entry(x) for x in index]
 
 
 def _is_tuple_like(index: list) -> bool:
-    """Whether a list stands for a tuple of indices, as old NumPy had it: one that holds slices or Nones."""
-    return any(isinstance(x, slice) or x is None or x is Ellipsis for x in index)
+    """Whether a list stands for a tuple of indices, as old NumPy had it: a short one that holds other than integers."""
+    return len(index) < 32 and any(
+        isinstance(x, (slice, list, tuple, Tensor, np.ndarray)) or x is None or x is Ellipsis for x in index
+    )
 
 
 def _entry(x: Any) -> Any:
@@ -71,6 +84,8 @@ def _consumes(entry: Any) -> int:
 def _basic(t: Tensor, entries: Sequence[Any]) -> tuple[Tensor, list[Tensor | None]]:
     """Apply what makes views; what is left is, for each dimension, a tensor of indices or None."""
     used = sum(_consumes(e) for e in entries)
+    if t._spec.ndim == 0 and len(entries) == 1 and isinstance(entries[0], slice):
+        raise IndexError("slice() cannot be applied to a 0-dim tensor.")
     if used > t._spec.ndim:
         raise IndexError(f"too many indices for tensor of dimension {t._spec.ndim}")
     gaps = sum(e is Ellipsis for e in entries)
@@ -123,7 +138,7 @@ def _slice(t: Tensor, dim: int, s: slice) -> Tensor:
     size = t._spec.shape[dim]
     start, stop, _ = slice(_bound(s.start), _bound(s.stop)).indices(size)
     if start == 0 and stop == size and step == 1:
-        return t if t._base_tensor is not None or (s.start is s.stop is None) and dim else sliced(t, dim, 0, size)
+        return t
     return sliced(t, dim, start, stop, step)
 
 
@@ -167,8 +182,12 @@ def _check_bounds(t: Tensor, indices: Sequence[Tensor | None]) -> None:
             "shape mismatch: indexing tensors could not be broadcast together with shapes "
             + ", ".join(str(list(s)) for s in shapes)
         ) from None
+    present = 0  # messages count the dimensions that have indices
     for dim, index in enumerate(indices):
-        if index is None or not index._spec.numel:
+        if index is None:
+            continue
+        present += 1
+        if not index._spec.numel:
             continue
         value = value_of(index)
         if value.array is None:
@@ -176,7 +195,7 @@ def _check_bounds(t: Tensor, indices: Sequence[Tensor | None]) -> None:
         array, n = host(value), t._spec.shape[dim]
         for extreme in (array.min(), array.max()):
             if not -n <= extreme < n:
-                raise IndexError(f"index {int(extreme)} is out of bounds for dimension {dim} with size {n}")
+                raise IndexError(f"index {int(extreme)} is out of bounds for dimension {present - 1} with size {n}")
 
 
 def _key(pattern: Sequence[int], indices: Sequence[Any]) -> tuple:
@@ -223,13 +242,10 @@ def _getitem(self: Tensor, index_: Any) -> Tensor:
     out, rest = _basic(self, _entries(index_))
     if any(r is not None for r in rest):
         return index(out, rest)
-    if out is self:
-        return sliced(self, 0, 0, self._spec.shape[0]) if self._spec.ndim else self.view(())
-    return out
+    return alias(self) if out is self else out
 
 
 def _setitem(self: Tensor, index_: Any, value: Any) -> None:
-    machinery.check_inplace(self)
     out, rest = _basic(self, _entries(index_))
     if not isinstance(value, Tensor):
         if isinstance(value, (int, float, complex, np.generic)):
@@ -243,7 +259,8 @@ def _setitem(self: Tensor, index_: Any, value: Any) -> None:
         index_put_(out, rest, _squeezed(value, None), False, _converted=True)
         return
     shape = out._spec.shape
-    out.copy_(_squeezed(value, shape))
+    value = _squeezed(value, shape)
+    out.copy_(value if value._spec.shape == shape else value.expand(shape))
 
 
 def _as_value(value: Any, like: Tensor) -> Tensor:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from jax import lax
+from jax import numpy as jnp
 
 from torchlike._ops import op as machinery
 from torchlike._ops.bodies import INT64, choose, constant
 from torchlike._ops.op import Array, Arrays, composite, op
+from torchlike._tensor import dtypes, views
 from torchlike._tensor.dtypes import from_numpy_dtype
 from torchlike._tensor.promotion import DIMENSIONED, ZERO_DIM, result_type_of
-from torchlike._tensor.tensor import Tensor, from_array, host_array, wrap_dim
+from torchlike._tensor.tensor import Tensor, from_array, wrap_dim
 
 # Joining.
 
@@ -335,3 +336,322 @@ def meshgrid(*tensors, indexing=None):
     if swapped:
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
+
+
+@composite(namespaces=("torch",))
+def cartesian_prod(*tensors):
+    """All combinations of an element of each one-dimensional tensor, a row for each."""
+    tensors = _list(tensors)
+    for t in tensors:
+        if t._spec.ndim != 1:
+            raise RuntimeError(f"Expect a 1D vector, but got shape {list(t._spec.shape)}")
+    if len(tensors) == 1:
+        return tensors[0]
+    return stack([g.flatten() for g in meshgrid(*tensors, indexing="ij")], 1)
+
+
+@composite(namespaces=("torch",))
+def combinations(input, r=2, with_replacement=False):
+    """All choices of ``r`` elements of a one-dimensional tensor, a row for each."""
+    if input._spec.ndim != 1:
+        raise RuntimeError(f"Expect a 1D vector, but got shape {list(input._spec.shape)}")
+    if r < 0:
+        raise RuntimeError(f"Expect a non-negative number, but got {r}")
+    if r == 0:
+        return input.new_empty((0,))
+    n = input._spec.numel
+    choose_from = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    rows = np.array(list(choose_from(range(n), r)), np.int64).reshape(-1, r)
+    picked = np.zeros((n,) * r, bool)
+    picked[tuple(rows.T)] = True
+    mask = from_array(picked, input.device)
+    return stack([g.masked_select(mask) for g in meshgrid(*[input] * r, indexing="ij")], 1)
+
+
+# Diagonals.
+
+
+@op()
+def diag_embed(input, offset=0, dim1=-2, dim2=-1):
+    """Matrices with the last dimension's elements on a diagonal, zeros elsewhere, in dimensions ``dim1`` and ``dim2``."""
+    n = input.ndim + 1
+    a, b = wrap_dim(dim1, n), wrap_dim(dim2, n)
+    if a == b:
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
+    size = input.shape[-1] + abs(offset)
+    before, after = (-offset, 0) if offset < 0 else (0, offset)
+    padded = lax.pad(input, constant(input, 0), [(0, 0, 0)] * (input.ndim - 1) + [(before, after, 0)])
+    shape = (*input.shape[:-1], size, size)
+    rows, columns = (lax.broadcasted_iota(INT64, shape, n - k) for k in (2, 1))
+    spread = lax.broadcast_in_dim(padded, shape, range(n - 1))
+    out = choose(lax.eq(columns, lax.add(rows, np.int64(offset))), spread, constant(input, 0))
+    order = [d for d in range(n) if d not in (a, b)]
+    places = dict(zip([*order, a, b], range(n), strict=True))
+    return lax.transpose(out, [places[d] for d in range(n)])
+
+
+@op(name="diagonal_copy", node="DiagonalBackward0_copy")
+def diagonal_copy(input, offset=0, dim1=0, dim2=1, *, out=None):
+    """A copy of :func:`diagonal`."""
+    if wrap_dim(dim1, input.ndim) == wrap_dim(dim2, input.ndim):
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
+    return jnp.diagonal(input, offset, dim1, dim2)
+
+
+@composite()
+def diag(input, diagonal=0, *, out=None):
+    """The diagonal of a matrix, or the matrix with a vector on its diagonal."""
+    n = input._spec.ndim
+    if n not in (1, 2):
+        raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {n}D")
+    if out is not None:
+        machinery.write_out(out, diag_embed(input, diagonal) if n == 1 else diagonal_copy(input, diagonal))
+        return out
+    return diag_embed(input, diagonal) if n == 1 else diagonal_copy(input, diagonal)
+
+
+@composite()
+def diagflat(input, offset=0):
+    """The matrix with all elements of ``input`` on its diagonal."""
+    return diag_embed(input.reshape(-1), offset)
+
+
+@op(name="_block_diag", namespaces=("_private",), node="BlockDiagBackward0")
+def _block_diag(tensors: Arrays):
+    """The matrices along the diagonal of one, zeros elsewhere."""
+    blocks = [lax.reshape(t, (1,) * (2 - t.ndim) + t.shape) for t in _common(tensors)]
+    width = sum(b.shape[1] for b in blocks)
+    rows, left = [], 0
+    for b in blocks:
+        rows.append(lax.pad(b, constant(b, 0), [(0, 0, 0), (left, width - left - b.shape[1], 0)]))
+        left += b.shape[1]
+    return lax.concatenate(rows, 0)
+
+
+@composite(namespaces=("torch",))
+def block_diag(*tensors):
+    """The tensors, of at most two dimensions, as blocks along the diagonal of one matrix."""
+    tensors = _list(tensors)
+    for i, t in enumerate(tensors):
+        if t._spec.ndim > 2:
+            raise RuntimeError(
+                f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has {t._spec.ndim} dimensions"
+            )
+    if not tensors:
+        return Tensor._scalar_tensor(0.0, "cpu").new_empty((1, 0))
+    return _block_diag(tensors)
+
+
+# Parts put back: functions that return a copy in which a view was overwritten.
+
+
+def _embedded(step: views.Step, static: tuple, input: Any, src: Any, shape: Sequence[int]) -> Any:
+    if tuple(src.shape) != tuple(shape):
+        raise RuntimeError(
+            "expected src to have a size equal to the slice of self. src size = "
+            f"{list(src.shape)}, slice size = {list(shape)}"
+        )
+    return step.write.bind(static, None)(input, machinery._cast(src, input.dtype))
+
+
+@op()
+def select_scatter(input, src: Array, dim, index):
+    """A copy of ``input`` with ``src`` at position ``index`` of ``dim``."""
+    axis = wrap_dim(dim, input.ndim)
+    n = input.shape[axis]
+    if not -n <= index < n:
+        raise IndexError(f"select(): index {index} out of range for tensor of size {list(input.shape)} at dimension {dim}")
+    return _embedded(views.SELECT, (axis, index % n), input, src, input.shape[:axis] + input.shape[axis + 1 :])
+
+
+@op()
+def slice_scatter(input, src: Array, dim=0, start=None, end=None, step=1):
+    """A copy of ``input`` with ``src`` at positions ``start``, ``start + step``, ... before ``end`` of ``dim``."""
+    axis = wrap_dim(dim, input.ndim)
+    if step <= 0:
+        raise RuntimeError("slice step must be positive")
+    begin, stop, _ = slice(start, end).indices(input.shape[axis])
+    stop = max(begin, stop)
+    shape = list(input.shape)
+    shape[axis] = len(range(begin, stop, step))
+    return _embedded(views.SLICE, (axis, begin, stop, step), input, src, shape)
+
+
+@op()
+def diagonal_scatter(input, src: Array, offset=0, dim1=0, dim2=1):
+    """A copy of ``input`` with ``src`` on a diagonal."""
+    a, b = wrap_dim(dim1, input.ndim), wrap_dim(dim2, input.ndim)
+    length = max(0, min(input.shape[a] + min(offset, 0), input.shape[b] - max(offset, 0)))
+    shape = [n for d, n in enumerate(input.shape) if d not in (a, b)] + [length]
+    return _embedded(views.DIAGONAL, (offset, a, b), input, src, shape)
+
+
+@op()
+def as_strided_scatter(input, src: Array, size, stride, storage_offset=None):
+    """A copy of ``input`` with ``src`` where ``as_strided`` would show it."""
+    return _embedded(views.AS_STRIDED, (size, stride, storage_offset or 0), input, src, size)
+
+
+# Differences along a dimension, and sums of areas.
+
+
+def _part(t: Tensor, dim: int, start: int, stop: int) -> Tensor:
+    return t.narrow(dim, start, stop - start)
+
+
+@composite()
+def diff(input, n=1, dim=-1, prepend=None, append=None, *, out=None):
+    """The differences of neighbours along ``dim``, taken ``n`` times; ``prepend`` and ``append`` are joined on first."""
+    if not input._spec.ndim:
+        raise RuntimeError("diff expects input to be at least one-dimensional")
+    if n < 0:
+        raise RuntimeError(f"order must be non-negative but got {n}")
+    parts = [t for t in (prepend, input, append) if t is not None]
+    axis = wrap_dim(dim, input._spec.ndim)
+    result = cat(parts, axis) if len(parts) > 1 else input
+    n = min(n, result._spec.shape[axis])
+    for _ in range(n):
+        size = result._spec.shape[axis]
+        later, sooner = _part(result, axis, 1, size), _part(result, axis, 0, size - 1)
+        result = later.logical_xor(sooner) if result.dtype is dtypes.bool_ else later - sooner
+    result = result.clone() if n == 0 else result
+    if out is not None:
+        machinery.write_out(out, result)
+        return out
+    return result
+
+
+def _steps(x: Tensor, y: Tensor, dim: int, name: str) -> Tensor:
+    """The widths between sample points, in a shape that goes with pieces of ``y``."""
+    if x._spec.ndim == 1:
+        if x._spec.shape[0] != y._spec.shape[dim]:
+            raise RuntimeError(f"{name}: There must be one `x` value for each sample point")
+        shape = [1] * y._spec.ndim
+        shape[dim] = x._spec.shape[0]
+        x = x.view(shape)
+    elif x._spec.ndim < y._spec.ndim:
+        x = x.view((1,) * (y._spec.ndim - x._spec.ndim) + x._spec.shape)
+    along = wrap_dim(dim - y._spec.ndim, x._spec.ndim)
+    size = x._spec.shape[along]
+    return _part(x, along, 1, size) - _part(x, along, 0, size - 1)
+
+
+def _areas(y: Tensor, x: Any, dx: Any, dim: int, name: str) -> tuple[Tensor, int]:
+    """Twice the area under each pair of neighbours along a dimension."""
+    axis = wrap_dim(dim, y._spec.ndim)
+    size = y._spec.shape[axis]
+    if x is not None and dx is not None:
+        raise TypeError(f"{name}() received an invalid combination of arguments")
+    pairs = _part(y, axis, 1, size) + _part(y, axis, 0, max(size - 1, 0))
+    if x is not None:
+        return pairs * _steps(x, y, axis, name), axis
+    return pairs * (1.0 if dx is None else dx), axis
+
+
+@composite(namespaces=("torch",), alias=("trapz",))
+def trapezoid(y, x=None, *, dx=None, dim=-1):
+    """The area under samples ``y`` along ``dim`` by the trapezoidal rule, at points ``x`` or ``dx`` apart."""
+    if y._spec.shape[wrap_dim(dim, y._spec.ndim)] == 0:
+        shape = [n for d, n in enumerate(y._spec.shape) if d != wrap_dim(dim, y._spec.ndim)]
+        return y.new_zeros(shape)
+    areas, axis = _areas(y, x, dx, dim, "trapezoid")
+    return areas.sum(axis) / 2.0
+
+
+@composite(namespaces=("torch",))
+def cumulative_trapezoid(y, x=None, *, dx=None, dim=-1):
+    """The running area under samples ``y`` along ``dim`` by the trapezoidal rule."""
+    areas, axis = _areas(y, x, dx, dim, "cumulative_trapezoid")
+    return (areas / 2.0).cumsum(axis)
+
+
+@composite(namespaces=("torch",))
+def vander(x, N=None, increasing=False):
+    """The Vandermonde matrix: a row of powers of each element, from the highest down unless ``increasing``."""
+    if x._spec.ndim != 1:
+        raise RuntimeError("x must be a one-dimensional tensor.")
+    columns = x._spec.numel if N is None else N
+    if columns < 0:
+        raise RuntimeError("N must be non-negative.")
+    powers = [x.new_ones(x._spec.shape, dtype=x.dtype if x.dtype.is_floating_point or x.dtype.is_complex else dtypes.int64)]
+    for _ in range(1, columns):
+        powers.append(powers[-1] * x)
+    made = stack(powers[:columns], 1) if columns else powers[0].new_empty((x._spec.numel, 0))
+    return made if increasing else flip(made, (1,))
+
+
+def _spacings(input: Tensor, spacing: Any, dims: Sequence[int]) -> list[Any]:
+    if isinstance(spacing, Tensor) or isinstance(spacing, (int, float)):
+        return [spacing] * len(dims)
+    if len(spacing) != len(dims):
+        raise RuntimeError(
+            f"torch.gradient expected spacing to be unspecified, a scalar, or it's spacing and dim arguments to have the same "
+            f"length, but got a spacing argument of length {len(spacing)} and a dim argument of length {len(dims)}."
+        )
+    return list(spacing)
+
+
+@composite(namespaces=("torch",))
+def gradient(input, *, spacing=1, dim=None, edge_order=1):
+    """Estimates of the derivative along each dimension by second-order central differences; a list, one for each."""
+    dims = range(input._spec.ndim) if dim is None else (dim,) if isinstance(dim, int) else dim
+    dims = [wrap_dim(d, input._spec.ndim) for d in dims]
+    if edge_order not in (1, 2):
+        raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
+    for d in dims:
+        if input._spec.shape[d] < edge_order + 1:
+            raise RuntimeError("torch.gradient expected each dimension size to be at least edge_order+1")
+    return [_derivative(input, s, d, edge_order) for s, d in zip(_spacings(input, spacing, dims), dims, strict=True)]
+
+
+def _derivative(t: Tensor, spacing: Any, axis: int, edge_order: int) -> Tensor:
+    n = t._spec.shape[axis]
+    if isinstance(spacing, (tuple, list)) or (isinstance(spacing, Tensor) and spacing._spec.ndim):
+        return _uneven_derivative(t, spacing, axis, edge_order)
+
+    def at(i):
+        return _part(t, axis, i % n, i % n + 1)
+
+    middle = (_part(t, axis, 2, n) - _part(t, axis, 0, n - 2)) / (spacing * 2)
+    if edge_order == 1:
+        first, last = (at(1) - at(0)) / spacing, (at(-1) - at(-2)) / spacing
+    else:
+        first = (at(1) * 4 - at(0) * 3 - at(2)) / (spacing * 2)
+        last = (at(-1) * 3 - at(-2) * 4 + at(-3)) / (spacing * 2)
+    return cat([first, middle, last], axis)
+
+
+def _uneven_derivative(t: Tensor, points: Any, axis: int, edge_order: int) -> Tensor:
+    n = t._spec.shape[axis]
+    points = points if isinstance(points, Tensor) else t.new_tensor(points)
+    shape = [1] * t._spec.ndim
+    shape[axis] = -1
+    steps = diff(points).view(shape)
+
+    def at(i):
+        return _part(t, axis, i % n, i % n + 1)
+
+    def step(i):
+        return _part(steps, axis, i % (n - 1), i % (n - 1) + 1)
+
+    left, right = _part(steps, axis, 0, n - 2), _part(steps, axis, 1, n - 1)
+    a = -right / (left * (left + right))
+    b = (right - left) / (left * right)
+    c = left / (right * (left + right))
+    middle = a * _part(t, axis, 0, n - 2) + b * _part(t, axis, 1, n - 1) + c * _part(t, axis, 2, n)
+    if edge_order == 1:
+        first, last = (at(1) - at(0)) / step(0), (at(-1) - at(-2)) / step(-1)
+    else:
+        near, far = step(0), step(1)
+        first = (
+            -(near * 2 + far) / (near * (near + far)) * at(0)
+            + (near + far) / (near * far) * at(1)
+            - near / (far * (near + far)) * at(2)
+        )
+        near, far = step(-1), step(-2)
+        last = (
+            (near * 2 + far) / (near * (near + far)) * at(-1)
+            - (near + far) / (near * far) * at(-2)
+            + near / (far * (near + far)) * at(-3)
+        )
+    return cat([first, middle, last], axis)

@@ -13,7 +13,7 @@ from jax import numpy as jnp
 
 from torchlike._engine.value import host
 from torchlike._ops.matmul import scalar_name
-from torchlike._ops.op import Array, Promote, composite, op, pointwise
+from torchlike._ops.op import Array, composite, op
 from torchlike._tensor.tensor import Tensor, value_of
 
 _F = ("nn.functional",)
@@ -35,6 +35,11 @@ def legacy_reduction(size_average: Any, reduce: Any, reduction: str) -> str:
 def check_reduction(reduction: str) -> str:
     """``reduction`` where it is one; ValueError in torch's words otherwise."""
     if reduction not in ("none", "mean", "sum"):
+        if reduction == "elementwise_mean":
+            warnings.warn(
+                "reduction='elementwise_mean' is deprecated. Please use reduction='mean' instead.", stacklevel=3
+            )
+            return "mean"
         raise ValueError(f"{reduction} is not a valid value for reduction")
     return reduction
 
@@ -215,47 +220,3 @@ def _smoothed(log_probability, target, weight, ignore_index, reduction, label_sm
     elif reduction == "sum":
         smooth = smooth.sum()
     return (1 - label_smoothing) * nll + (label_smoothing / classes) * smooth
-
-
-# Differences of input and target.
-
-
-def _warn_broadcast(input: Tensor, target: Tensor) -> None:
-    if input._spec.shape != target._spec.shape:
-        warnings.warn(
-            f"Using a target size ({target.size()}) that is different to the input size ({input.size()}). This will likely "
-            "lead to incorrect results due to broadcasting. Please ensure they have the same size.",
-            UserWarning,
-            stacklevel=3,
-        )
-
-
-def _elementwise_loss(name: str, node: str, body: Any, doc: str) -> Any:
-    def loss(input, other, reduction, parameter):
-        return _reduced(body(input, other, parameter), reduction)
-
-    loss.__doc__ = doc
-    return pointwise(Promote.DEFAULT, namespaces=("_private",), name=f"_{name}", node=node)(loss)
-
-
-def _square(x: Any, y: Any, _: Any) -> Any:
-    d = lax.sub(x, y)
-    return lax.mul(d, d)
-
-
-def _huber(x: Any, y: Any, delta: float) -> Any:
-    d = lax.abs(lax.sub(x, y))
-    edge = np.asarray(delta, d.dtype)
-    return jnp.where(d < edge, np.asarray(0.5, d.dtype) * d * d, edge * (d - np.asarray(0.5, d.dtype) * edge))
-
-
-def _smooth_l1(x: Any, y: Any, beta: float) -> Any:
-    d = lax.abs(lax.sub(x, y))
-    edge = np.asarray(beta, d.dtype)
-    return jnp.where(d < edge, np.asarray(0.5, d.dtype) * d * d / edge, d - np.asarray(0.5, d.dtype) * edge)
-
-
-_mse = _elementwise_loss("mse_loss", "MseLossBackward0", _square, "The squared differences.")
-_l1 = _elementwise_loss("l1_loss", "MeanBackward0", lambda x, y, _: lax.abs(lax.sub(x, y)), "The absolute differences.")
-_huber_op = _elementwise_loss("huber_loss", "HuberLossBackward0", _huber, "Squared where small, linear where large.")
-_smooth_l1_op = _elementwise_loss("smooth_l1_loss", "SmoothL1LossBackward0", _smooth_l1, "Huber's loss over beta.")

@@ -17,7 +17,7 @@ from torchlike._tensor.placement import put, resolve
 from torchlike._tensor.promotion import SCALAR_TYPE_NAMES
 from torchlike._tensor.tensor import CPU, Tensor, assign, detached, edge_of, legacy_type, strides_of, value_of, wrap
 from torchlike._tensor.views import is_contiguous
-from torchlike._tape.graph import IdentityNode, node_class
+from torchlike._tape.graph import Bridge, IdentityNode, node_class, zeros
 
 
 def _copied(t: Tensor, value: Value, name: str) -> Tensor:
@@ -236,7 +236,7 @@ def copy_(self, src, non_blocking=False):
     if src._storage.device is not self._storage.device:
         src = src.to(self._storage.device)
     if src._spec is self._spec and not (threads.grad_enabled and (src.requires_grad or self.requires_grad)):
-        machinery.check_inplace(self)
+        machinery.check_inplace(self, (src,))
         assign(self, value_of(src))
         return self
     return machinery.call_inplace(_copy_into.operator, (self, src), (None, (), None))
@@ -265,12 +265,13 @@ def _overwrite(t: Tensor, number: Any, name: str) -> Tensor:
 
 
 class _Overwritten(IdentityNode):
-    """The node of a fill: nothing of the gradient passes."""
+    """The node of a fill: the gradient of what was there is zero."""
 
     def apply_values(self, grads):
-        return [None]
+        return [zeros(self.out_specs[0])]
 
-    apply_tensors = apply_values
+    def apply_tensors(self, grads):
+        return [Bridge.tensor(zeros(self.out_specs[0]), None, self)]
 
 
 @composite(namespaces=("Tensor",))
@@ -285,7 +286,7 @@ def fill_(self, value):
         if value.requires_grad and threads.grad_enabled:
             return self.copy_(value)
         value = value.item()
-    return _overwrite(self, value, "FillBackward0")
+    return _overwrite(self, value, "FillBackward2")
 
 
 @composite(namespaces=("Tensor", "torch"))

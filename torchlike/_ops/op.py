@@ -24,7 +24,7 @@ from torchlike._tensor import dtypes
 from torchlike._tensor.dtypes import dtype
 from torchlike._tensor.promotion import DIMENSIONED, NUMBER, SCALAR_TYPE_NAMES, ZERO_DIM, castable, result_type_of
 from torchlike._tensor.storage import Storage
-from torchlike._tensor.tensor import CPU, Tensor, assign, dtype_of, edge_of, value_of, wrap
+from torchlike._tensor.tensor import CPU, Tensor, assign, dtype_of, edge_of, strides_of, value_of, wrap
 from torchlike._tape.graph import Bridge, CopySlices, OpNode, next_sequence, node_class
 
 # Markers for annotations of declarations.
@@ -383,17 +383,65 @@ LEAF_IN_PLACE = "a leaf Variable that requires grad is being used in an in-place
 VIEW_OF_LEAF_IN_PLACE = "a view of a leaf Variable that requires grad is being used in an in-place operation."
 
 
-def check_inplace(t: Tensor) -> None:
-    """RuntimeError where torch's tape does not allow writing to ``t``."""
+NO_GRAD_VIEW = (
+    "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this use case is "
+    "ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either "
+    "both inside the no_grad block (if you don't want the inplace to be tracked) or both outside (if you want the inplace "
+    "to be tracked)."
+)
+MULTIPLE_VIEWS = (
+    "Output {} of {} is a view and is being modified inplace. This view is the output of a function that returns multiple "
+    "views. Such functions do not allow the output views to be modified inplace. You should replace the inplace operation "
+    "by an out-of-place one."
+)
+INTERNAL_OVERLAP = (
+    "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please "
+    "clone() the tensor before performing the operation."
+)
+PARTIAL_OVERLAP = (
+    "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. "
+    "Please clone() the tensor before performing the operation."
+)
+
+
+def check_inplace(t: Tensor, others: Sequence[Any] = ()) -> None:
+    """RuntimeError where torch does not allow writing to ``t`` what is computed from it and ``others``."""
+    if t._view is not None:
+        if any(n > 1 and s == 0 for n, s in zip(t._spec.shape, t._view.strides, strict=True)):
+            raise RuntimeError(INTERNAL_OVERLAP)
+    for other in others:
+        if isinstance(other, Tensor) and other is not t and other._storage is t._storage:
+            _check_overlap(t, other)
     if not threads.grad_enabled:
         return
     if t._base_tensor is None:
         if t._requires_grad and t._edge is None:
             raise RuntimeError(LEAF_IN_PLACE)
         return
+    if not (t.requires_grad or any(isinstance(o, Tensor) and o.requires_grad for o in others)):
+        return
+    if t._write_forbidden is not None:
+        forbidden = t._write_forbidden
+        raise RuntimeError(NO_GRAD_VIEW if forbidden == "no_grad" else MULTIPLE_VIEWS.format(t.output_nr, forbidden))
     base = t._base_tensor
     if base._requires_grad and base._edge is None:
         raise RuntimeError(VIEW_OF_LEAF_IN_PLACE)
+
+
+def _check_overlap(t: Tensor, other: Tensor) -> None:
+    """RuntimeError where two dense views of one storage overlap without being the same."""
+    extents = []
+    for x in (t, other):
+        strides = strides_of(x)
+        span = 1 + sum((n - 1) * s for n, s in zip(x._spec.shape, strides, strict=True))
+        if not x._spec.numel or span != x._spec.numel:
+            return
+        extents.append((x.storage_offset(), x.storage_offset() + span, strides))
+    (a, b, mine), (c, d, theirs) = extents
+    if (a, b) == (c, d) and mine == theirs:
+        return
+    if a < d and c < b:
+        raise RuntimeError(PARTIAL_OVERLAP)
 
 
 def call_inplace(op: Op, args: Sequence[Any], static: Any) -> Tensor:
@@ -403,8 +451,8 @@ def call_inplace(op: Op, args: Sequence[Any], static: Any) -> Tensor:
         raise TypeError(f"{op.name}_(): argument 'input' (position 1) must be Tensor, not {type(target).__name__}")
     state = threads
     mask = ()
+    check_inplace(target, args[1:])
     if state.grad_enabled:
-        check_inplace(target)
         if op.differentiable:
             mask = tuple([i for i, a in enumerate(args) if isinstance(a, Tensor) and a.requires_grad])
     inputs = [arguments.value_or_number(op, a) for a in args]
@@ -487,7 +535,6 @@ def set_history(target: Tensor, node: Any, self_at: int | None) -> None:
     if base is None:
         target._edge = None if node is None else (node, 0)
         target._requires_grad = node is not None
-        target._rewrites += 1
         return
     from torchlike._tensor.tensor import steps_from
 
@@ -497,7 +544,6 @@ def set_history(target: Tensor, node: Any, self_at: int | None) -> None:
         return
     copy = CopySlices(before, base._spec, chain, node, self_at)
     base._edge, base._requires_grad = (copy, 0), True
-    base._rewrites += 1
 
 
 def call_out(op: Op, out: Any, args: Sequence[Any], static: Any) -> Any:

@@ -231,6 +231,12 @@ Tensor.H = _matrix_transpose("H", True)  # type: ignore[attr-defined]
 Tensor.mH = _matrix_transpose("mH", True)  # type: ignore[attr-defined]
 
 
+def alias(t: Tensor) -> Tensor:
+    """A view of all of a tensor as it is."""
+    shape = t._spec.shape
+    return _view(t, views.RESHAPE, (shape,), shape, strides_of(t), t.storage_offset(), "AliasBackward0")
+
+
 @composite()
 def adjoint(input):
     """The last two dimensions exchanged and, for complex tensors, conjugated."""
@@ -376,6 +382,11 @@ def broadcast_shapes(*shapes):
 @composite()
 def select(input, dim, index):
     """The part at position ``index`` of dimension ``dim``, which is gone from the result."""
+    return selected(input, dim, index, "SelectBackward0")
+
+
+def selected(input: Tensor, dim: int, index: int, name: str) -> Tensor:
+    """``select`` under another node's name."""
     n = input._spec.ndim
     if n == 0:
         raise IndexError("select() cannot be applied to a 0-dim tensor.")
@@ -390,7 +401,7 @@ def select(input, dim, index):
     index += size if index < 0 else 0
     return _view(
         input, views.SELECT, (dim, index), (*shape[:dim], *shape[dim + 1 :]), (*strides[:dim], *strides[dim + 1 :]),
-        input.storage_offset() + index * strides[dim], "SelectBackward0",
+        input.storage_offset() + index * strides[dim], name,
     )  # fmt: skip
 
 
@@ -424,18 +435,27 @@ def narrow(input, dim, start, length):
     return sliced(input, dim, start, start + length)
 
 
+def _together(pieces: list[Tensor], node: str) -> tuple[Tensor, ...]:
+    """Views made at once, which autograd does not allow to be written through."""
+    for piece in pieces:
+        piece._write_forbidden = piece._write_forbidden or node
+    return tuple(pieces)
+
+
 @composite()
 def unbind(input, dim=0):
     """The parts at each position of dimension ``dim``, as a tuple."""
     if input._spec.ndim == 0:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     dim = wrap_dim(dim, input._spec.ndim)
-    return tuple([select(input, dim, i) for i in range(input._spec.shape[dim])])
+    return _together([selected(input, dim, i, "UnbindBackward0") for i in range(input._spec.shape[dim])], "Unbind")
 
 
 @composite()
 def split(tensor, split_size_or_sections, dim=0):
     """Pieces along ``dim``: of one size (the last may be smaller), or of each of the given sizes."""
+    if tensor._spec.ndim == 0:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
     dim = wrap_dim(dim, tensor._spec.ndim)
     size = tensor._spec.shape[dim]
     if isinstance(split_size_or_sections, (list, tuple)):
@@ -446,7 +466,7 @@ def split(tensor, split_size_or_sections, dim=0):
     if length == 0 and size:
         raise RuntimeError(f"split_size can only be 0 if dimension size is 0, but got dimension size of {size}")
     starts = range(0, size, length) if size else [0]
-    return tuple([sliced(tensor, dim, s, min(s + length, size), name="SplitBackward0") for s in starts])
+    return _together([sliced(tensor, dim, s, min(s + length, size), name="SplitBackward0") for s in starts], "Split")
 
 
 @composite()
@@ -467,7 +487,7 @@ def split_with_sizes(input, split_sizes, dim=0):
     for n in split_sizes:
         pieces.append(sliced(input, dim, start, start + n, name="SplitWithSizesBackward0"))
         start += n
-    return tuple(pieces)
+    return _together(pieces, "SplitWithSizes")
 
 
 @composite()

@@ -424,7 +424,7 @@ def _widen(extra: bytes, packed: int, size: int, header_at: int) -> tuple[int, i
 
 def _read_into(file: Any, target: np.ndarray) -> bool:
     """Fill ``target`` from the file; False where the file ends before."""
-    view = memoryview(target)
+    view = target.data
     if not hasattr(file, "readinto"):
         data = file.read(len(view))
         if len(data) == len(view):
@@ -443,7 +443,7 @@ def _inflate(name: str, packed: np.ndarray, size: int) -> np.ndarray:
     what = f"reading file {name}"
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        data = stream.decompress(packed, size + 1)
+        data = stream.decompress(packed.data, size + 1)
     except zlib.error:
         _fail(what, "decompression failed")
     if len(data) != size:

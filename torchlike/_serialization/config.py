@@ -26,19 +26,20 @@ class _Section:
 
     def __setattr__(self, setting: str, value: Any) -> None:
         if setting not in self.__dict__:
-            raise AttributeError(f"torch.utils.serialization.config.{self._name}.{setting} does not exist")
+            section = self.__dict__["_name"]
+            raise AttributeError(f"torch.utils.serialization.config.{section}.{setting} does not exist")
         self.__dict__[setting] = value
 
 
 #: ``mmap_flags`` is ``mmap.MAP_PRIVATE``; the module is not imported for its sake.
-load = _Section(
+load: Any = _Section(
     "load",
     mmap=False,
     endianness=None,
     mmap_flags=None if sys.platform == "win32" else 2,
     calculate_storage_offsets=False,
 )
-save = _Section("save", compute_crc32=True, use_pinned_memory_for_d2h=False, storage_alignment=64)
+save: Any = _Section("save", compute_crc32=True, use_pinned_memory_for_d2h=False, storage_alignment=64)
 
 _SECTIONS = {"load": load, "save": save}
 

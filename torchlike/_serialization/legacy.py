@@ -59,7 +59,7 @@ def save(obj: Any, file: Any, pickle_module: Any, protocol: int) -> None:
         storage, dtype = storages.found[key]
         data = storage.cpu()._bytes()
         file.write(struct.pack("<q", len(data) // dtype.itemsize))
-        file.write(memoryview(np.ascontiguousarray(data)))
+        file.write(np.ascontiguousarray(data).data)
 
 
 def _source_of(container: Any) -> tuple[str | None, str | None]:
@@ -176,7 +176,7 @@ class _Stream:
             if size != storage.nbytes():
                 raise RuntimeError(f"storage has wrong byte size: expected %ld got %ld{size}{storage.nbytes()}")
             # Tensors that show the memory see it fill.
-            _read_exactly(file, memoryview(memory))
+            _read_exactly(file, memory.data)
             if storage.device.type not in ("cpu", "meta"):
                 storage._replace(memory)
             storage._loading = False
@@ -296,7 +296,7 @@ def _read_tar_storages(file: Any, restore: Restore, read: Callable[[Any], Any], 
         key, location, storage_type = read(file)
         dtype = storage_type.dtype
         memory = allocate(_read_number(file) * dtype.itemsize)
-        _read_exactly(file, memoryview(memory))
+        _read_exactly(file, memory.data)
         found[key] = _typed(restore(UntypedStorage._owning(memory.view(dtype.np)), location), dtype)
     for target, root, offset, numel in read(file):
         dtype = found[root].dtype

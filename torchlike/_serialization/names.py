@@ -108,7 +108,7 @@ def global_name(obj: Any, name: str | None = None) -> tuple[str, str] | None:
     module = getattr(obj, "__module__", None)
     if not isinstance(module, str) or not is_ours(module):
         return None
-    name = name or getattr(obj, "__qualname__", None) or obj.__name__
+    name = str(name or getattr(obj, "__qualname__", None) or obj.__name__)
     known = _NAMES.get((module, name))
     if known is not None:
         return known

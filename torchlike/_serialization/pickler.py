@@ -13,6 +13,7 @@ from typing import Any
 
 from torchlike._install import ALIAS, PACKAGE
 from torchlike._serialization.names import global_name, is_ours, resolve, torch_module
+from torchlike._storage.typed import STORAGE_CLASSES
 from torchlike._tensor.device import device
 from torchlike._tensor.dtypes import dtype
 from torchlike._tensor.memory_format import layout
@@ -43,13 +44,17 @@ _SMALL: dict[type, Callable[[Any], Any]] = {
 }
 
 
-class _TorchPickler(pickle._Pickler):
+#: Python's pickler; its parts are not declared to type checkers.
+_PythonPickler: Any = pickle._Pickler  # type: ignore[attr-defined]
+
+
+class _TorchPickler(_PythonPickler):
     """Python's pickler with torch's names for our classes and functions.
 
     It is the one written in Python: the one in C looks every name up as a module, and ``torch`` need not be one.
     """
 
-    dispatch = pickle._Pickler.dispatch.copy()
+    dispatch = _PythonPickler.dispatch.copy()
 
     def save_global(self, obj: Any, name: str | None = None) -> None:
         named = (ALIAS, obj.name) if type(obj) is dtype else global_name(obj, name)
@@ -98,8 +103,8 @@ def _own_package() -> Any:
 
 
 def dump(obj: Any, pickle_module: Any, protocol: int, persistent_id: Callable[[Any], Any]) -> bytes:
-    """``obj`` pickled; ``persistent_id`` says which objects the file keeps elsewhere, and under which id."""
-    if pickle_module.Pickler in (pickle.Pickler, pickle._Pickler):
+    """``obj`` pickled; ``persistent_id`` says which storages and classes a file keeps elsewhere, and under what id."""
+    if pickle_module.Pickler in (pickle.Pickler, _PythonPickler):
         try:
             return _dump(obj, _TorchPickler, protocol, persistent_id)
         except RecursionError:
@@ -129,7 +134,8 @@ def _deeper_stack() -> Iterator[None]:
 def _pickler_class(base: Any, find: Callable[[Any], Any]) -> Any:
     class Pickler(base):
         def persistent_id(self, obj: Any) -> Any:
-            return find(obj)
+            # Asked of every object there is, and hardly ever of one that has an id.
+            return find(obj) if type(obj) in STORAGE_CLASSES or isinstance(obj, type) else None
 
     if base is not _TorchPickler:
         inherited = getattr(base, "reducer_override", None)
@@ -176,7 +182,7 @@ def _with_torch_names(data: bytes) -> bytes:
     parts: list[bytes] = []
     copied = 0
     for opcode, argument, position in pickletools.genops(data):
-        if opcode.name == "GLOBAL":
+        if opcode.name == "GLOBAL" and argument is not None and position is not None:
             module, name = argument.split(" ", 1)
             if module.partition(".")[0] == PACKAGE:
                 named = global_name(resolve(module, name)) or (module, name)
@@ -203,7 +209,7 @@ def _unpickler_class(base: Any) -> Any:
             module = _MOVED.get(module, module)
             if not is_ours(module):
                 return super().find_class(module, name)
-            if base not in (pickle.Unpickler, pickle._Unpickler):
+            if base not in (pickle.Unpickler, pickle._Unpickler):  # type: ignore[attr-defined]
                 # An unpickler of the user's own is asked first, by torch's name.
                 with contextlib.suppress(ImportError, AttributeError), importable_as_torch():
                     return super().find_class(module, name)

@@ -1,4 +1,4 @@
-"""Tensors laid over a storage: the checks of sizes and strides that ``Tensor.set_`` makes, and the views that follow."""
+"""Tensors laid over a storage: the checks of size and strides that ``Tensor.set_`` makes, and the views that follow."""
 
 from __future__ import annotations
 

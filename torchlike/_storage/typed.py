@@ -15,7 +15,7 @@ from torchlike._storage.layout import tensor_on
 from torchlike._storage.untyped import UntypedStorage
 from torchlike._tensor import device as devices
 from torchlike._tensor import dtypes
-from torchlike._tensor.tensor import Tensor, host_array
+from torchlike._tensor.tensor import host_array
 
 _REMOVAL = (
     "TypedStorage is deprecated. It will be removed in the future and UntypedStorage will be the only storage class. "
@@ -83,17 +83,15 @@ class TypedStorage:
             return
         self.dtype = dtypes.get_default_dtype() if dtype is None else dtype
         place = devices.device("cpu" if device is None else device)
-        if not args:
-            self._untyped_storage = UntypedStorage(device=place)
-        elif len(args) > 1:
-            raise RuntimeError(f"{_TYPED_FORMS}\nToo many positional arguments".replace("\n\n", "\n"))
-        elif _is_int(args[0]):
-            self._untyped_storage = UntypedStorage(int(args[0]) * self.dtype.itemsize, device=place)
-        elif isinstance(args[0], collections.abc.Sequence):
-            made = torch.tensor(args[0], dtype=self.dtype, device=place)
-            self._untyped_storage = UntypedStorage._of(made._storage)
+        if len(args) > 1:
+            raise RuntimeError(f"{_TYPED_FORMS}Too many positional arguments")
+        data = args[0] if args else 0
+        if _is_int(data):
+            self._untyped_storage = UntypedStorage(int(data) * self.dtype.itemsize, device=place)
+        elif isinstance(data, collections.abc.Sequence):
+            self._untyped_storage = UntypedStorage._of(torch.tensor(data, dtype=self.dtype, device=place)._storage)
         else:
-            raise TypeError(f"{_TYPED_FORMS}Argument type not recognized: {type(args[0])}")
+            raise TypeError(f"{_TYPED_FORMS}Argument type not recognized: {type(data)}")
 
     def _wrap(self, args: tuple, device: Any, dtype: Any, wrap_storage: Any) -> None:
         if args:
@@ -120,6 +118,16 @@ class TypedStorage:
         return self._untyped_storage
 
     # Size and place. What torch itself needs has a form with an underscore, which does not warn.
+
+    def size(self) -> int:
+        """The number of elements."""
+        warn_typed_storage_removal()
+        return self._size()
+
+    def element_size(self) -> int:
+        """The size of an element in bytes."""
+        warn_typed_storage_removal()
+        return self._element_size()
 
     def _size(self) -> int:
         return self._untyped_storage.nbytes() // self.dtype.itemsize
@@ -192,7 +200,7 @@ class TypedStorage:
 
     # Contents
 
-    def _tensor(self) -> Tensor:
+    def _tensor(self) -> Any:
         """All elements as a tensor that shares the memory."""
         return tensor_on(self._untyped_storage, self.dtype, 0, (self._size(),), (1,))
 
@@ -400,21 +408,6 @@ for _name, _text in {
     "is_pinned": "Whether the memory is page-locked; there is no such memory here.",
 }.items():
     setattr(TypedStorage, _name, _forwarded(_name, _name, _text))
-
-
-def _size(self: TypedStorage) -> int:
-    """The number of elements."""
-    warn_typed_storage_removal()
-    return self._size()
-
-
-def _element_size(self: TypedStorage) -> int:
-    """The size of an element in bytes."""
-    warn_typed_storage_removal()
-    return self._element_size()
-
-
-TypedStorage.size, TypedStorage.element_size = _size, _element_size
 
 
 def _conversion(cls: Any, name: str, dtype: Any) -> Callable[[Any], TypedStorage]:

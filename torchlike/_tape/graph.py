@@ -12,9 +12,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
-from torchlike._engine.instance import Instance, Kernel, instance_of, transpose_of_inputs
+from torchlike._engine.instance import Instance, Kernel, conjugate, instance_of, transpose_of_inputs
 from torchlike._engine.trace import record, threads
 from torchlike._engine.value import Spec, Value, concrete
 
@@ -277,32 +278,43 @@ class IdentityNode(Node):
     apply_tensors = apply_values
 
 
-class LinearNode(Node):
-    """The node of a view step: its transpose needs nothing but the shapes, and is traced when first wanted."""
+def _bind_transpose(static: Any, inputs: Any) -> Callable:
+    kernel, arguments, spec = static
+    function = kernel.bind(arguments, (spec,))
+    transpose = jax.linear_transpose(function, jax.ShapeDtypeStruct(spec.shape, spec.dtype))
+    return lambda grad: conjugate(transpose(conjugate(grad))[0])
 
+
+#: The transpose of a linear kernel; its static arguments are the kernel, the kernel's own, and its input's spec.
+TRANSPOSE = Kernel("transpose", _bind_transpose)
+
+
+class LinearNode(Node):
+    """The node of view steps: their transposes need nothing but the shapes."""
 
     def __init__(self, edges: Sequence[Edge | None], spec: Spec, chain: Sequence[tuple[Kernel, tuple]], out: Spec):
         super().__init__(edges, (out,))
         self.spec = spec
         self.chain = chain
 
-    def _instances(self) -> list[Instance]:
-        instances, spec = [], self.spec
+    def _transposes(self) -> list[tuple]:
+        """The static arguments of each step's transpose, the last step's first."""
+        result, spec = [], self.spec
         for kernel, static in self.chain:
-            instances.append(instance_of(kernel, static, (spec,), (0,)))
-            spec = instances[-1].out_specs[0]
-        return instances
+            result.append((kernel, static, spec))
+            spec = instance_of(kernel, static, (spec,), ()).out_specs[0]
+        return result[::-1]
 
     def apply_values(self, grads: list[Value | None]) -> Sequence[Value | None]:
         grad = grads[0]
-        for instance in reversed(self._instances()):
-            grad = record(instance.transpose, None, (grad,), ())[0][0]
+        for static in self._transposes():
+            grad = record(TRANSPOSE, static, (grad,), ())[0][0]
         return (grad,)
 
     def apply_tensors(self, grads: list[Any]) -> Sequence[Any]:
         grad = grads[0]
-        for instance in reversed(self._instances()):
-            (grad,) = Bridge.apply(instance.transpose, None, [grad], type(self))
+        for static in self._transposes():
+            (grad,) = Bridge.apply(TRANSPOSE, static, [grad], type(self))
         return (grad,)
 
 

@@ -64,11 +64,11 @@ class Tensor(metaclass=_TensorMeta):
     _grad: Any = None
     #: (node, output) this tensor came from; None for a leaf.
     _edge: Edge | None = None
-    #: The tensor whose history a view shares; how often that history was rewritten by writes, and what this view saw.
+    #: The tensor whose history a view shares, and the version of the storage that the view's own history is of.
     _base_tensor: Any = None
-    _rewrites: int = 0
-    _seen_rewrites: int = 0
-    _no_grad_view: bool = False
+    _seen_version: int = 0
+    #: Why autograd forbids writes through this view: made in no_grad mode, or one of several made at once (their node).
+    _write_forbidden: str | None = None
     #: Whether writes through this tensor are hidden from the tape (``.data``).
     _untracked: bool = False
     _hooks: OrderedDict | None = None
@@ -537,7 +537,7 @@ def view_of(t: Tensor, view: View, name: str, chain: Any = None) -> Tensor:
     if base is None:
         base = t
     out._base_tensor = base
-    out._seen_rewrites = base._rewrites
+    out._seen_version = t._storage.version
     if threads.grad_enabled:
         if t._requires_grad or t._base_tensor is not None:
             edge = edge_of(t)
@@ -546,7 +546,7 @@ def view_of(t: Tensor, view: View, name: str, chain: Any = None) -> Tensor:
                 out._edge = (node_class(name, LinearNode)((edge,), t._spec, steps, view.spec), 0)
                 out._requires_grad = True
     else:
-        out._no_grad_view = True
+        out._write_forbidden = "no_grad"
     return out
 
 
@@ -586,16 +586,34 @@ def edge_of(t: Tensor) -> Edge | None:
     A view whose base was written to since takes its history from the base anew.
     """
     base = t._base_tensor
-    if base is not None and base._rewrites != t._seen_rewrites:
-        t._seen_rewrites = base._rewrites
+    if base is not None and t._storage.version != t._seen_version:
+        t._seen_version = t._storage.version
         edge = edge_of(base)
         if edge is None:
             t._edge, t._requires_grad = None, False
         else:
+            if t._write_forbidden is not None:
+                t._seen_version = -1
+                raise RuntimeError(_forbidden_indirectly(t))
             chain = [(v.step.read, v.static) for v in steps_from(base, t)]
             t._edge = (node_class("AsStridedBackward0", LinearNode)((edge,), base._spec, chain, t._spec), 0)
             t._requires_grad = True
     return t._edge or ((t, 0) if t._requires_grad else None)
+
+
+def _forbidden_indirectly(t: Tensor) -> str:
+    if t._write_forbidden == "no_grad":
+        return (
+            "A view was created in no_grad mode and its base or another view of its base has been modified inplace with "
+            "grad mode enabled. Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your "
+            "code by moving both the view and the inplace either both inside the no_grad block (if you don't want the inplace "
+            "to be tracked) or both outside (if you want the inplace to be tracked)."
+        )
+    return (
+        f"Output {0 if t._edge is None else t._edge[1]} of {t._write_forbidden} is a view and its base or another view of its "
+        "base has been modified inplace. This view is the output of a function that returns multiple views. Such functions do "
+        "not allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
+    )
 
 
 def steps_from(base: Tensor, t: Tensor) -> list[View]:

@@ -41,6 +41,8 @@ class Adafactor(GroupOptimizer):
         maximize: go up rather than down. Default: ``False``.
     """
 
+    __module__ = "torch.optim"
+
     _rule = staticmethod(_transforms.adafactor)
     _late_options = {"foreach": None}
 
@@ -57,11 +59,11 @@ class Adafactor(GroupOptimizer):
         maximize: bool = False,
     ) -> None:
         _check_lr(lr, "Learning rate should be >= 0 but is: {}")
-        _check(0.0 >= beta2_decay, "beta2_decay should be <= 0 but is: {}", beta2_decay)
-        _check(eps[0] is None or 0.0 <= eps[0], "epsilon1 should be >= 0 but is: {}", eps[0])
-        _check(0.0 <= eps[1], "epsilon2 should be >= 0 but is: {}", eps[1])
-        _check(1.0 <= d, "Clipping threshold d should be >= 1 but is: {}", d)
-        _check(0.0 <= weight_decay, "weight_decay should be >= 0 but is: {}", weight_decay)
+        _check(beta2_decay <= 0.0, "beta2_decay should be <= 0 but is: {}", beta2_decay)
+        _check(eps[0] is None or eps[0] >= 0.0, "epsilon1 should be >= 0 but is: {}", eps[0])
+        _check(eps[1] >= 0.0, "epsilon2 should be >= 0 but is: {}", eps[1])
+        _check(d >= 1.0, "Clipping threshold d should be >= 1 but is: {}", d)
+        _check(weight_decay >= 0.0, "weight_decay should be >= 0 but is: {}", weight_decay)
         defaults = {
             "lr": lr,
             "beta2_decay": beta2_decay,

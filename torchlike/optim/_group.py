@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ import numpy as np
 
 import torchlike as torch
 from torchlike._engine.instance import Kernel
-from torchlike._engine.trace import record, step_boundary
+from torchlike._engine.trace import record
 from torchlike._engine.value import Value, concrete, host
 from torchlike._tensor.tensor import Tensor, assign, host_array, value_of, wrap
 from torchlike.optim import _transforms
@@ -36,7 +36,6 @@ class Batch(NamedTuple):
     params: list[Tensor]
     grads: list[Tensor]
     memories: list[Memory]
-
 
 
 class GroupOptimizer(Optimizer):
@@ -114,7 +113,6 @@ class GroupOptimizer(Optimizer):
                 loss = closure()
         for group in self.param_groups:
             self._update(group)
-        step_boundary()
         return loss
 
     def _update(self, group: dict[str, Any]) -> None:
@@ -152,18 +150,14 @@ class GroupOptimizer(Optimizer):
         # A step leaves one and the same value in the counters of its batch.
         traits += [[value_of(memory[name]) for memory in memories] for name in self._counters]
         n = len(params)
-        batches: Iterable[Batch] = (everything,)
-        if self._repeats or any([trait.count(trait[0]) != n for trait in traits]):
+        batches = [everything]
+        if self._repeats or [trait.count(trait[0]) for trait in traits] != [n] * len(traits):
             batches = _alike(everything, traits, self._repeats)
         update = self._update_differentiably if group.get("differentiable") else self._update_batch
-        for batch in batches:
+        kinds = [None if self._kind is None else self._kind(batch.memories[0]) for batch in batches]
+        for batch, kind in zip(batches, kinds, strict=True):
             memory = batch.memories[0]
-            kind = None if self._kind is None else self._kind(memory)
             update(group, batch, kind, [_plain(value_of(memory[name])) for name in self._counters])
-
-    def _remembers(self, group: Mapping[str, Any]) -> bool:
-        """Whether the group's parameters have state at all."""
-        return True
 
     def _remembers(self, group: Mapping[str, Any]) -> bool:
         """Whether the group's parameters have state at all."""
@@ -189,7 +183,7 @@ class GroupOptimizer(Optimizer):
         for name, number in zip(self._counters, after, strict=True):
             tensors = [memory[name] for memory in memories]
             spec = tensors[0]._spec
-            if spec.ndim == 0 and all([tensor._spec is spec for tensor in tensors]):
+            if spec.ndim == 0 and [tensor._spec for tensor in tensors].count(spec) == len(tensors):
                 values = [Value(np.array(number, spec.dtype), spec)] * len(tensors)
             else:
                 values = [concrete(np.full(tensor._spec.shape, number, tensor._spec.dtype)) for tensor in tensors]
@@ -238,7 +232,7 @@ _NOTHING: Memory = {}
 #: The functions that a rule takes from its array library, where the arrays are Tensors.
 _TORCH = SimpleNamespace(
     abs=lambda x: x.abs(), maximum=lambda x, y: torch.maximum(x, y), sign=lambda x: x.sign(), sqrt=lambda x: x.sqrt(),
-    where=lambda condition, x, y: torch.where(condition, x, y),
+    where=lambda condition, x, y: torch.where(condition, x, y), constant=lambda x: x.detach(),
 )  # fmt: skip
 
 
@@ -325,7 +319,6 @@ def run_functional(
     memories = [{name: ts[i] for name, ts in lists.items() if ts[i] is not None} for i in range(len(params))]
     options["params"] = params
     object.__new__(cls)._update_all(options, Batch(params, grads, memories))
-    step_boundary()
     for name, tensors in buffers.items():
         for i, memory in enumerate(memories if tensors else ()):
             tensors[i] = memory.get(name)

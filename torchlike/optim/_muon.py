@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import torchlike as torch
 from torchlike.optim import _transforms
 from torchlike.optim._group import GroupOptimizer, run_functional, zeros_like
 from torchlike.optim.optimizer import ParamsT, _check, _check_lr
@@ -48,6 +45,8 @@ class Muon(GroupOptimizer):
         adjust_lr_fn: ``"original"`` (as None) or ``"match_rms_adamw"``. Default: None.
     """
 
+    __module__ = "torch.optim"
+
     _rule = staticmethod(_transforms.muon)
     _counters = ()
     _late_options = {}
@@ -65,8 +64,8 @@ class Muon(GroupOptimizer):
         adjust_lr_fn: str | None = None,
     ) -> None:
         _check_lr(lr, "Learning rate should be >= 0 but is: {}")
-        _check(0.0 <= momentum, "momentum should be >= 0 but is: {}", momentum)
-        _check(0.0 <= weight_decay, "weight decay should be >= 0 but is: {}", weight_decay)
+        _check(momentum >= 0.0, "momentum should be >= 0 but is: {}", momentum)
+        _check(weight_decay >= 0.0, "weight decay should be >= 0 but is: {}", weight_decay)
         _check(
             adjust_lr_fn is None or adjust_lr_fn in _ADJUSTMENTS,
             "Adjust learning rate function {} is not supported", adjust_lr_fn,

@@ -131,3 +131,6 @@ def swap_in_optimizer_params_and_state(
             live.clear()
             live.update(own)
         optimizer.state = own_state
+
+
+swap_in_optimizer_params_and_state.__module__ = "torch.optim"

@@ -1,11 +1,11 @@
 """The arithmetic of each optimizer: pure functions from a parameter, its gradient and its state to the next ones.
 
 They have the form of optax's transformations, ``update(gradient, state, parameter) -> (parameter, state)``, with two
-differences. The new parameter is returned rather than its change, because torch rounds the sum in its own order. And the
-numbers (learning rate, decays) are run-time arguments rather than constants, so that a schedule never recompiles.
+differences. The new parameter is returned rather than its change, because torch rounds the sum in its own order. And
+the numbers (learning rate, decays) are run-time arguments rather than constants, so that a schedule never recompiles.
 
-A rule is written once, with the operators below, each of which rounds where torch's operator of that name rounds. ``step``
-maps a rule over a group of JAX arrays; under ``differentiable=True`` the same rule runs on Tensors.
+A rule is written once, with the operators below, each of which rounds where torch's operator of that name rounds.
+``step`` maps a rule over a group of JAX arrays; under ``differentiable=True`` the same rule runs on Tensors.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _DOUBLE = (_FLOAT64, np.dtype(np.complex128))
 
 #: The functions that a rule takes from its array library, here JAX's.
 JAX = SimpleNamespace(
-    abs=lax.abs, maximum=jnp.maximum, minimum=jnp.minimum, sign=jnp.sign, sqrt=lax.sqrt, where=jnp.where, sum=jnp.sum,
-    mean=jnp.mean,
+    abs=lax.abs, maximum=jnp.maximum, sign=jnp.sign, sqrt=lax.sqrt, where=jnp.where, sum=jnp.sum, mean=jnp.mean,
+    constant=lambda x: x,
 )  # fmt: skip
 
 Rule = Callable[..., tuple[Any, tuple]]
-"""``rule(xp, param, grad, state, numbers, options) -> (param, state)``, the state as a tuple in the optimizer's order."""
+"""``rule(xp, param, grad, state, numbers, options) -> (param, state)``; the state is a tuple of buffers."""
 
 
 # Operators
@@ -103,14 +103,14 @@ def sgd(xp, param, grad, state, numbers, options):
     maximize, decays, remembers, nesterov = options
     grad = _decayed(param, grad, weight_decay, maximize, decays)
     if remembers:
-        buffer = add(mul(state[0], momentum), grad, undamped) if state else grad
+        buffer = add(mul(state[0], momentum), grad, undamped) if state else xp.constant(grad)
         grad = add(grad, buffer, momentum) if nesterov else buffer
         state = (buffer,)
     return add(param, grad, -lr), state
 
 
 def adam(xp, param, grad, state, numbers, options):
-    """Adam, and with ``decoupled`` AdamW, whose ``weight_decay`` number is then the factor ``1 - lr * weight_decay``."""
+    """Adam, or with ``decoupled`` AdamW: the number ``weight_decay`` is then the factor ``1 - lr * weight_decay``."""
     step_size, beta2, one_minus_beta1, one_minus_beta2, sqrt_correction2, eps, weight_decay = numbers
     maximize, decays, decoupled, from_start = options
     if decoupled:
@@ -168,8 +168,10 @@ def nadam(xp, param, grad, state, numbers, options):
 
 
 def radam(xp, param, grad, state, numbers, options):
-    """Rectified Adam: a momentum step while the second moment's variance is ``intractable``, then a rectified one."""
-    (lr, rectification, beta2, one_minus_beta1, one_minus_beta2, correction1, sqrt_correction2, eps, weight_decay) = numbers
+    """Rectified Adam: a momentum step until the second moment's variance is ``tractable``, then a rectified one."""
+    (lr, rectification, beta2, one_minus_beta1, one_minus_beta2, correction1, sqrt_correction2, eps, weight_decay) = (
+        numbers
+    )
     maximize, decays, decoupled, from_start, tractable = options
     if decoupled:
         param = mul(param, weight_decay)

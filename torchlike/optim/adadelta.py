@@ -35,6 +35,8 @@ class Adadelta(GroupOptimizer):
         differentiable: let autograd see the step itself. Default: ``False``.
     """
 
+    __module__ = "torch.optim.adadelta"
+
     _rule = staticmethod(_transforms.adadelta)
     _captured_on_xla = False
     _late_options = {**GroupOptimizer._late_options, "capturable": False}
@@ -54,8 +56,8 @@ class Adadelta(GroupOptimizer):
     ) -> None:
         _check_lr(lr)
         _check(0.0 <= rho <= 1.0, "Invalid rho value: {}", rho)
-        _check(0.0 <= eps, "Invalid epsilon value: {}", eps)
-        _check(0.0 <= weight_decay, "Invalid weight_decay value: {}", weight_decay)
+        _check(eps >= 0.0, "Invalid epsilon value: {}", eps)
+        _check(weight_decay >= 0.0, "Invalid weight_decay value: {}", weight_decay)
         defaults = {
             "lr": lr,
             "rho": rho,

@@ -38,6 +38,8 @@ class Adagrad(GroupOptimizer):
         differentiable: let autograd see the step itself. Default: ``False``.
     """
 
+    __module__ = "torch.optim.adagrad"
+
     _rule = staticmethod(_transforms.adagrad)
     _late_options = {**GroupOptimizer._late_options, "fused": None}
 
@@ -56,12 +58,12 @@ class Adagrad(GroupOptimizer):
         fused: bool | None = None,
     ) -> None:
         _check_lr(lr)
-        _check(0.0 <= lr_decay, "Invalid lr_decay value: {}", lr_decay)
-        _check(0.0 <= weight_decay, "Invalid weight_decay value: {}", weight_decay)
+        _check(lr_decay >= 0.0, "Invalid lr_decay value: {}", lr_decay)
+        _check(weight_decay >= 0.0, "Invalid weight_decay value: {}", weight_decay)
         _check(
-            0.0 <= initial_accumulator_value, "Invalid initial_accumulator_value value: {}", initial_accumulator_value
+            initial_accumulator_value >= 0.0, "Invalid initial_accumulator_value value: {}", initial_accumulator_value
         )
-        _check(0.0 <= eps, "Invalid epsilon value: {}", eps)
+        _check(eps >= 0.0, "Invalid epsilon value: {}", eps)
         defaults = {
             "lr": lr,
             "lr_decay": lr_decay,

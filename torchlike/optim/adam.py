@@ -54,6 +54,8 @@ class Adam(GroupOptimizer):
     tensor([0.9000, 1.9000])
     """
 
+    __module__ = "torch.optim.adam"
+
     _rule = staticmethod(_transforms.adam)
     _late_options = {
         "amsgrad": False,
@@ -82,10 +84,10 @@ class Adam(GroupOptimizer):
         if isinstance(lr, Tensor) and foreach and not capturable:
             raise ValueError(TENSOR_WITH_FOREACH.format("lr"))
         _check_one_element(lr)
-        _check(0.0 <= lr, "Invalid learning rate: {}", lr)
-        _check(0.0 <= eps, "Invalid epsilon value: {}", eps)
+        _check(lr >= 0.0, "Invalid learning rate: {}", lr)
+        _check(eps >= 0.0, "Invalid epsilon value: {}", eps)
         _check_betas(betas)
-        _check(0.0 <= weight_decay, "Invalid weight_decay value: {}", weight_decay)
+        _check(weight_decay >= 0.0, "Invalid weight_decay value: {}", weight_decay)
         if not any(all(isinstance(beta, kind) for beta in betas[:2]) for kind in (float, Tensor)):
             raise ValueError("betas must be either both floats or both Tensors")
         for i, beta in enumerate(betas[:2]):

@@ -34,6 +34,8 @@ class Adamax(GroupOptimizer):
         capturable: keep the step count beside the parameters; for accelerators only. Default: ``False``.
     """
 
+    __module__ = "torch.optim.adamax"
+
     _rule = staticmethod(_transforms.adamax)
     _late_options = {**GroupOptimizer._late_options, "capturable": False}
 
@@ -51,9 +53,9 @@ class Adamax(GroupOptimizer):
         capturable: bool = False,
     ) -> None:
         _check_lr(lr)
-        _check(0.0 <= eps, "Invalid epsilon value: {}", eps)
+        _check(eps >= 0.0, "Invalid epsilon value: {}", eps)
         _check_betas(betas)
-        _check(0.0 <= weight_decay, "Invalid weight_decay value: {}", weight_decay)
+        _check(weight_decay >= 0.0, "Invalid weight_decay value: {}", weight_decay)
         defaults = {
             "lr": lr,
             "betas": betas,

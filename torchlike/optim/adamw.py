@@ -40,6 +40,8 @@ class AdamW(Adam):
     tensor([0.8500, 1.8000])
     """
 
+    __module__ = "torch.optim.adamw"
+
     def __init__(
         self,
         params: ParamsT,

@@ -37,6 +37,8 @@ class ASGD(GroupOptimizer):
         capturable: for accelerators only. Default: ``False``.
     """
 
+    __module__ = "torch.optim.asgd"
+
     _rule = staticmethod(_transforms.asgd)
     _counters = ("step", "eta", "mu")
     _captured = "params, mus, etas, and state_steps"
@@ -56,7 +58,7 @@ class ASGD(GroupOptimizer):
         capturable: bool = False,
     ) -> None:
         _check_lr(lr)
-        _check(0.0 <= weight_decay, "Invalid weight_decay value: {}", weight_decay)
+        _check(weight_decay >= 0.0, "Invalid weight_decay value: {}", weight_decay)
         defaults = {
             "lr": lr,
             "lambd": lambd,

@@ -36,6 +36,8 @@ class LBFGS(Optimizer):
         line_search_fn: ``"strong_wolfe"`` or None. Default: None.
     """
 
+    __module__ = "torch.optim.lbfgs"
+
     def __init__(
         self,
         params: ParamsT,
@@ -201,7 +203,7 @@ def _remember(memory: dict[str, Any], flat_grad: Any, history_size: int) -> None
 
 
 def _direction(memory: dict[str, Any], flat_grad: Any, al: list) -> Any:
-    """Minus the inverse Hessian times the gradient, by the two-loop recursion; ``al`` holds the first loop's factors."""
+    """Minus the inverse Hessian times the gradient, in two loops; ``al`` keeps the factors of the first."""
     ys, ss, rhos = memory["old_dirs"], memory["old_stps"], memory["ro"]
     d = flat_grad.neg()
     for i in reversed(range(len(ys))):
@@ -289,7 +291,9 @@ def _strong_wolfe(
         previous, point = point, evaluate(t)
         iteration += 1
         bracket = [start, point]
-    best, iterations = _zoom(bracket, evaluate, too_high, d.abs().max(), -c2 * gtd, tolerance_change, max_ls - iteration)
+    best, iterations = _zoom(
+        bracket, evaluate, too_high, d.abs().max(), -c2 * gtd, tolerance_change, max_ls - iteration
+    )
     return best.f, best.g, best.t, 1 + iteration + iterations
 
 
@@ -297,7 +301,7 @@ def _zoom(
     bracket: list[_Point], evaluate: Callable, too_high: Callable, d_norm: Any, flat: Any, tolerance_change: float,
     max_ls: int,
 ) -> tuple[_Point, int]:  # fmt: skip
-    """Narrow the bracket until one of its ends satisfies the conditions; the better end and the number of iterations."""
+    """Narrow the bracket until an end of it satisfies the conditions; the better end and the number of iterations."""
     stalled, iteration = False, 0
     low, high = (0, 1) if bracket[0].f <= bracket[1].f else (1, 0)
     while iteration < max_ls and not abs(bracket[1].t - bracket[0].t) * d_norm < tolerance_change:

@@ -39,6 +39,8 @@ class NAdam(GroupOptimizer):
         differentiable: let autograd see the step itself. Default: ``False``.
     """
 
+    __module__ = "torch.optim.nadam"
+
     _rule = staticmethod(_transforms.nadam)
     _counters = ("step", "mu_product")
     _captured = "params, mu_products and state_steps"
@@ -60,10 +62,10 @@ class NAdam(GroupOptimizer):
         differentiable: bool = False,
     ) -> None:
         _check_lr(lr)
-        _check(0.0 <= eps, "Invalid epsilon value: {}", eps)
+        _check(eps >= 0.0, "Invalid epsilon value: {}", eps)
         _check_betas(betas)
-        _check(0.0 <= weight_decay, "Invalid weight_decay value: {}", weight_decay)
-        _check(0.0 <= momentum_decay, "Invalid momentum_decay value: {}", momentum_decay)
+        _check(weight_decay >= 0.0, "Invalid weight_decay value: {}", weight_decay)
+        _check(momentum_decay >= 0.0, "Invalid momentum_decay value: {}", momentum_decay)
         defaults = {
             "lr": lr,
             "betas": betas,

@@ -14,6 +14,7 @@ from itertools import chain
 from typing import Any, Self, TypeAlias, overload
 
 import torchlike as torch
+from torchlike._engine.trace import step_boundary
 
 __all__ = [
     "Optimizer",
@@ -129,7 +130,7 @@ def _check_one_element(x: Any, name: str = "lr") -> None:
 def _check_lr(lr: Any, text: str = "Invalid learning rate: {}") -> None:
     """Raise for a learning rate that is negative, not a number, or a tensor of several elements."""
     _check_one_element(lr)
-    _check(0.0 <= lr, text, lr)
+    _check(lr >= 0.0, text, lr)
 
 
 def _check(holds: Any, text: str, value: Any) -> None:
@@ -204,11 +205,15 @@ class Optimizer:
     A subclass defines ``step``.
     """
 
+    __module__ = "torch.optim.optimizer"
+
     OptimizerPreHook: TypeAlias = Callable[[Self, Args, Kwargs], "tuple[Args, Kwargs] | None"]  # type: ignore[misc]
     OptimizerPostHook: TypeAlias = Callable[[Self, Args, Kwargs], None]  # type: ignore[misc]
 
     #: Whether a parameter occurs twice in a group, and so is stepped twice.
     _repeats: bool = False
+    #: Whether ``step`` unscales gradients by itself, of optimizers that can.
+    _step_supports_amp_scaling: bool
     _optimizer_step_pre_hooks: OrderedDict[int, Callable]
     _optimizer_step_post_hooks: OrderedDict[int, Callable]
     _optimizer_state_dict_pre_hooks: OrderedDict[int, Callable]
@@ -294,7 +299,10 @@ class Optimizer:
 
     @staticmethod
     def profile_hook_step(func: Callable) -> Callable:
-        """``func``, a ``step`` method, with the registered hooks run before and after it."""
+        """``func``, a ``step`` method, with the registered hooks run before and after it.
+
+        The end of a step is also where what was recorded is run.
+        """
 
         @functools.wraps(func)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -302,6 +310,7 @@ class Optimizer:
             before, after = self._optimizer_step_pre_hooks, self._optimizer_step_post_hooks
             if not (before or after or _global_optimizer_pre_hooks or _global_optimizer_post_hooks):
                 out = func(*args, **kwargs)
+                step_boundary()
                 self._optimizer_step_code()
                 return out
             for hook in chain(_global_optimizer_pre_hooks.values(), before.values()):
@@ -313,6 +322,7 @@ class Optimizer:
                         )
                     args, kwargs = result
             out = func(*args, **kwargs)
+            step_boundary()
             self._optimizer_step_code()
             for hook in chain(after.values(), _global_optimizer_post_hooks.values()):
                 hook(self, args, kwargs)
@@ -374,7 +384,7 @@ class Optimizer:
 
     @staticmethod
     def _take_params(param_group: dict[str, Any]) -> None:
-        """Bring ``"params"`` into the form of a list of tensors, and names, if there are any, under ``"param_names"``."""
+        """Make ``"params"`` a list of tensors, and put names, if there are any, under ``"param_names"``."""
         params = param_group["params"]
         if isinstance(params, torch.Tensor):
             params = [params]

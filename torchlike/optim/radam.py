@@ -41,6 +41,8 @@ class RAdam(GroupOptimizer):
         differentiable: let autograd see the step itself. Default: ``False``.
     """
 
+    __module__ = "torch.optim.radam"
+
     _rule = staticmethod(_transforms.radam)
     _late_options = {**GroupOptimizer._late_options, "decoupled_weight_decay": False, "capturable": False}
 
@@ -59,9 +61,9 @@ class RAdam(GroupOptimizer):
         differentiable: bool = False,
     ) -> None:
         _check_lr(lr)
-        _check(0.0 <= eps, "Invalid epsilon value: {}", eps)
+        _check(eps >= 0.0, "Invalid epsilon value: {}", eps)
         _check_betas(betas)
-        _check(0.0 <= weight_decay, "Invalid weight_decay value: {}", weight_decay)
+        _check(weight_decay >= 0.0, "Invalid weight_decay value: {}", weight_decay)
         defaults = {
             "lr": lr,
             "betas": betas,

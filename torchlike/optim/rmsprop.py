@@ -18,7 +18,7 @@ class RMSprop(GroupOptimizer):
         g &\leftarrow \nabla f(\theta) + \lambda\,\theta \\
         v &\leftarrow \alpha\,v + (1 - \alpha)\,g^2 \\
         d &\leftarrow \frac{g}{\sqrt{v} + \epsilon}
-            \qquad \text{(centered: } \sqrt{v - \bar g^2},\ \bar g \leftarrow \alpha\,\bar g + (1 - \alpha)\,g\text{)} \\
+            \qquad \text{(centered: } \sqrt{v - m^2},\ m \leftarrow \alpha\,m + (1 - \alpha)\,g\text{)} \\
         \theta &\leftarrow \theta - \gamma\,d
             \qquad \text{(momentum: } \theta \leftarrow \theta - \gamma\,b,\ b \leftarrow \mu\,b + d\text{)}
 
@@ -41,6 +41,8 @@ class RMSprop(GroupOptimizer):
         differentiable: let autograd see the step itself. Default: ``False``.
     """
 
+    __module__ = "torch.optim.rmsprop"
+
     _rule = staticmethod(_transforms.rmsprop)
     _late_options = {"momentum": 0, "centered": False, **GroupOptimizer._late_options, "capturable": False}
 
@@ -59,10 +61,10 @@ class RMSprop(GroupOptimizer):
         differentiable: bool = False,
     ) -> None:
         _check_lr(lr)
-        _check(0.0 <= eps, "Invalid epsilon value: {}", eps)
-        _check(0.0 <= momentum, "Invalid momentum value: {}", momentum)
-        _check(0.0 <= weight_decay, "Invalid weight_decay value: {}", weight_decay)
-        _check(0.0 <= alpha, "Invalid alpha value: {}", alpha)
+        _check(eps >= 0.0, "Invalid epsilon value: {}", eps)
+        _check(momentum >= 0.0, "Invalid momentum value: {}", momentum)
+        _check(weight_decay >= 0.0, "Invalid weight_decay value: {}", weight_decay)
+        _check(alpha >= 0.0, "Invalid alpha value: {}", alpha)
         defaults = {
             "lr": lr,
             "momentum": momentum,

@@ -37,6 +37,8 @@ class Rprop(GroupOptimizer):
         differentiable: let autograd see the step itself. Default: ``False``.
     """
 
+    __module__ = "torch.optim.rprop"
+
     _rule = staticmethod(_transforms.rprop)
     _late_options = {**GroupOptimizer._late_options, "capturable": False}
 

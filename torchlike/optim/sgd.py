@@ -21,9 +21,10 @@ class SGD(GroupOptimizer):
         \theta &\leftarrow \theta - \gamma\,b
             \qquad \text{(Nesterov: } \theta \leftarrow \theta - \gamma\,(g + \mu\,b) \text{)}
 
-    with the learning rate :math:`\gamma`, momentum :math:`\mu`, dampening :math:`\tau` and weight decay :math:`\lambda`.
+    with the learning rate :math:`\gamma`, momentum :math:`\mu`, dampening :math:`\tau`, weight decay :math:`\lambda`.
     The learning rate multiplies the momentum when it is used, not when it is gathered, so that a new rate acts at once.
-    Nesterov's form follows "On the importance of initialization and momentum in deep learning" (Sutskever et al., 2013).
+
+    Nesterov's form: "On the importance of initialization and momentum in deep learning" (Sutskever et al., 2013).
 
     Args:
         params: tensors, ``(name, tensor)`` pairs, or dicts that describe parameter groups.
@@ -44,6 +45,8 @@ class SGD(GroupOptimizer):
     >>> w.data
     tensor([0.8000, 1.6000])
     """
+
+    __module__ = "torch.optim.sgd"
 
     _rule = staticmethod(_transforms.sgd)
     _counters = ()

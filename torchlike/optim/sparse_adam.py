@@ -30,6 +30,8 @@ class SparseAdam(Optimizer):
         maximize: go up rather than down. Default: ``False``.
     """
 
+    __module__ = "torch.optim.sparse_adam"
+
     def __init__(
         self,
         params: ParamsT,
@@ -39,8 +41,8 @@ class SparseAdam(Optimizer):
         maximize: bool = False,
     ) -> None:
         _check_one_element(lr)
-        _check(0.0 < lr, "Invalid learning rate: {}", lr)
-        _check(0.0 < eps, "Invalid epsilon value: {}", eps)
+        _check(lr > 0.0, "Invalid learning rate: {}", lr)
+        _check(eps > 0.0, "Invalid epsilon value: {}", eps)
         _check_betas(betas)
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "maximize": maximize})
         places = [(i, j, p) for i, group in enumerate(self.param_groups) for j, p in enumerate(group["params"])]

@@ -126,6 +126,8 @@ class AveragedModel(Module):
         use_buffers: average buffers too; else they follow the model's. Default: ``False``.
     """
 
+    __module__ = "torch.optim.swa_utils"
+
     n_averaged: Tensor
 
     def __init__(
@@ -234,6 +236,8 @@ class SWALR(LRScheduler):
         last_epoch: index of the last epoch. Default: -1.
     """
 
+    __module__ = "torch.optim.swa_utils"
+
     def __init__(
         self,
         optimizer: Optimizer,
@@ -280,7 +284,7 @@ class SWALR(LRScheduler):
             rates.append(group["swa_lr"] * now + start * (1 - now))
         return rates
 
-    def _set_anneal_func(self, anneal_strategy: Literal["cos", "linear"]) -> None:
+    def _set_anneal_func(self, anneal_strategy: str) -> None:
         self._anneal_strategy = anneal_strategy
         self.anneal_func = self._cosine_anneal if anneal_strategy == "cos" else self._linear_anneal
 

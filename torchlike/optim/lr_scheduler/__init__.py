@@ -43,4 +43,4 @@ __all__ = [
 ]
 
 for _name in (*__all__, "_LRScheduler"):
-    globals()[_name].__module__ = __name__
+    globals()[_name].__module__ = "torch.optim.lr_scheduler"

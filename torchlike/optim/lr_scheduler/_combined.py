@@ -66,9 +66,7 @@ class SequentialLR(_Combined):
         self, optimizer: Optimizer, schedulers: list[LRScheduler], milestones: list[int], last_epoch: int = -1
     ) -> None:
         if len(schedulers) < 1:
-            raise ValueError(
-                f"{self.__class__.__name__} expects at least one scheduler, but got no scheduler."
-            )
+            raise ValueError(f"{self.__class__.__name__} expects at least one scheduler, but got no scheduler.")
         self._check_members(schedulers, optimizer)
         if len(milestones) != len(schedulers) - 1:
             raise ValueError(

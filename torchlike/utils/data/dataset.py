@@ -62,6 +62,7 @@ class IterableDataset(Dataset[_T_co], Iterable[_T_co]):
     Each worker process of a `DataLoader` iterates over its own copy, so ``__iter__`` (or ``worker_init_fn``) should
     divide the stream by `get_worker_info`, or every sample comes once per worker.
 
+    >>> from torchlike.utils.data import get_worker_info
     >>> class Count(IterableDataset):
     ...     def __init__(self, start, end):
     ...         self.start, self.end = start, end

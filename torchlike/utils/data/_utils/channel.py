@@ -21,10 +21,16 @@ _CHUNK = 1 << 18
 _loader_ends: weakref.WeakSet[LoaderEnd] = weakref.WeakSet()
 
 
+class _Socket(socket.socket):
+    # An iterator that is garbage may be part of a cycle; then its socket may go first, which is no mistake to warn of.
+    def __del__(self) -> None:
+        self.close()
+
+
 def pair() -> tuple[LoaderEnd, WorkerEnd]:
     """The two ends of a new channel."""
     ours, theirs = socket.socketpair()
-    return LoaderEnd(ours), WorkerEnd(theirs)
+    return LoaderEnd(_Socket(fileno=ours.detach())), WorkerEnd(theirs)
 
 
 def _frame(message: bytes) -> bytes:

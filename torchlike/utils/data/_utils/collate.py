@@ -1,6 +1,6 @@
 """From a list of samples to a batch: tensors, arrays and numbers are stacked, containers are kept.
 
-Everything here runs on NumPy: a batch of ordinary tensors is one concatenation of their host arrays.
+Everything here runs on NumPy; ``stack`` has the arithmetic of memory.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import numpy as np
 
 import torchlike as torch
 from torchlike._tensor import dtypes
-from torchlike._tensor.tensor import Tensor, from_array, host_array
+from torchlike._tensor.tensor import Tensor, from_array
 
-from . import arena
 from .containers import is_namedtuple, like_mapping, like_sequence
+from .stack import stack_arrays, stack_tensors
 
 __all__ = ["collate", "default_collate", "default_collate_fn_map", "default_convert"]
 
@@ -117,36 +117,6 @@ def _function_for(sample: Any, table: CollateMap) -> Callable | None:
     return None
 
 
-def stack_arrays(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """Arrays of one shape and dtype along a new first axis, in memory that nothing else refers to."""
-    shape = arrays[0].shape
-    if not shape:
-        return np.array(arrays)
-    out = arena.empty((len(arrays), *shape), arrays[0].dtype)
-    # One call of C for the whole batch: joined along the first axis, which is then split in two.
-    np.concatenate(arrays, out=out.reshape(len(arrays) * shape[0], *shape[1:]))
-    return out
-
-
-def _host_arrays(tensors: Sequence[Any]) -> list[np.ndarray] | None:
-    # The tensors' contents, if stacking them is a matter of memory alone: plain tensors on the host, none of which
-    # records gradients, of one shape and dtype.
-    arrays = []
-    first = tensors[0]
-    shape, dtype = first.shape, first.dtype
-    for tensor in tensors:
-        if (
-            type(tensor) is not Tensor
-            or tensor.requires_grad
-            or tensor.shape != shape
-            or tensor.dtype is not dtype
-            or tensor.device.type != "cpu"
-        ):
-            return None
-        arrays.append(host_array(tensor))
-    return arrays
-
-
 def collate_tensor_fn(batch: Any, *, collate_fn_map: CollateMap | None = None) -> Tensor:
     """Stack tensors along a new first dimension."""
     first = batch[0]
@@ -154,8 +124,8 @@ def collate_tensor_fn(batch: Any, *, collate_fn_map: CollateMap | None = None) -
         raise RuntimeError(NESTED)
     if first.layout is not torch.strided:
         raise RuntimeError(SPARSE)
-    arrays = _host_arrays(batch)
-    return torch.stack(batch, 0) if arrays is None else from_array(stack_arrays(arrays))
+    array = stack_tensors(batch) if type(first) is Tensor else None
+    return torch.stack(batch, 0) if array is None else from_array(array)
 
 
 def collate_numpy_array_fn(batch: Any, *, collate_fn_map: CollateMap | None = None) -> Any:

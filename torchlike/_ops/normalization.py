@@ -1,0 +1,299 @@
+"""Normalization: by the statistics of a batch, of a sample, of groups of channels, of the last dimensions.
+
+All share one form: over some axes take the mean and the centred sum of squares, then ``y = x * scale + shift`` with one
+coefficient for each statistic. The gradient is written out, since what automatic differentiation makes of it passes over
+the data several times more: with ``a = weight / sigma``, ``dx = a * (g - mean(g) - xhat * mean(g * xhat))``.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax import lax
+
+from torchlike._ops.bodies import constant, convert, count, kind, type_name_of, widened
+from torchlike._ops.op import Array, Number, composite, op
+from torchlike._tensor.tensor import Tensor, assign, value_of
+
+_F = ("nn.functional",)
+
+
+def _other_axes(ndim: int, axes: Sequence[int]) -> list[int]:
+    return [d for d in range(ndim) if d not in axes]
+
+
+def _over(small: Any, shape: Sequence[int], axes: Sequence[int]) -> Any:
+    """What has a value for each position outside ``axes``, repeated along them."""
+    return lax.broadcast_in_dim(small, tuple(shape), _other_axes(len(shape), axes))
+
+
+def _mean(x: Any, axes: Sequence[int]) -> Any:
+    return lax.div(lax.reduce_sum(x, tuple(axes)), constant(x, count(x, axes)))
+
+
+def _moments(x: Any, axes: Sequence[int]) -> tuple[Any, Any]:
+    """The mean over ``axes`` and the mean of the squared distances from it."""
+    mean = _mean(x, axes)
+    centred = lax.sub(x, _over(mean, x.shape, axes))
+    return mean, _mean(lax.mul(centred, centred), axes)
+
+
+def _inverse_sigma(var: Any, eps: float) -> Any:
+    return lax.rsqrt(lax.add(var, constant(var, eps)))
+
+
+# Statistics over all but the channels: batch normalization.
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _by_batch(x, weight, bias, eps):
+    return _by_batch_forward(x, weight, bias, eps)[0]
+
+
+def _channel_axes(x: Any) -> tuple[int, ...]:
+    return (0, *range(2, x.ndim))
+
+
+def _affine(x: Any, mean: Any, inverse: Any, weight: Any, bias: Any) -> Any:
+    """``(x - mean) * inverse * weight + bias`` for one of each in a channel."""
+    scale = inverse if weight is None else lax.mul(inverse, weight)
+    shift = lax.neg(lax.mul(mean, scale))
+    shift = shift if bias is None else lax.add(bias, shift)
+    axes = _channel_axes(x)
+    return lax.add(lax.mul(x, _over(scale, x.shape, axes)), _over(shift, x.shape, axes))
+
+
+def _by_batch_forward(x, weight, bias, eps):
+    mean, var = _moments(x, _channel_axes(x))
+    inverse = _inverse_sigma(var, eps)
+    return (_affine(x, mean, inverse, weight, bias), mean, var), (x, weight, mean, inverse, bias is None)
+
+
+def _by_batch_backward(eps, saved, gs):
+    x, weight, mean, inverse, no_bias = saved
+    g = gs[0]
+    axes = _channel_axes(x)
+    n = constant(x, count(x, axes))
+    centred = lax.sub(x, _over(mean, x.shape, axes))
+    g_sum = lax.reduce_sum(g, axes)
+    g_weight = lax.mul(inverse, lax.reduce_sum(lax.mul(g, centred), axes))
+    a = inverse if weight is None else lax.mul(inverse, weight)
+    b = lax.neg(lax.div(lax.mul(lax.mul(a, inverse), g_weight), n))
+    c = lax.neg(lax.div(lax.mul(a, g_sum), n))
+    terms = [lax.mul(g, _over(a, x.shape, axes)), lax.mul(centred, _over(b, x.shape, axes))]
+    dx = lax.add(lax.add(*terms), _over(c, x.shape, axes))
+    return dx, None if weight is None else g_weight, None if no_bias else g_sum
+
+
+_by_batch.defvjp(_by_batch_forward, _by_batch_backward)
+
+
+def _check_channels(x: Any, **given: Any) -> None:
+    if kind(x) != "f":
+        raise NotImplementedError(f"\"batch_norm\" not implemented for '{type_name_of(x)}'")
+    channels = x.shape[1]
+    for name, t in given.items():
+        if t is not None and t.size != channels:
+            raise RuntimeError(f"{name} should contain {channels} elements not {t.size}")
+
+
+def _statistic(x: Any) -> Any:
+    return None if x is None else widened(x)
+
+
+def _like(out: Any, x: Any) -> Any:
+    return convert(out, x.dtype)
+
+
+@op(namespaces=("_private",), name="_batch_norm_training", node="NativeBatchNormBackward0")
+def _batch_norm_training(
+    input, weight: "Array | None", bias: "Array | None", running_mean: "Array | None", running_var: "Array | None",
+    momentum: Number, eps,
+):  # fmt: skip
+    """The input normalized by its own statistics, and the running ones moved towards these where there are any."""
+    _check_channels(input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    x, w, b = widened(input), _statistic(weight), _statistic(bias)
+    out, mean, var = _by_batch(x, w, b, eps)
+    results = [_like(out, input)]
+    n = count(x, _channel_axes(x))
+    for running, fresh in ((running_mean, mean), (running_var, var)):
+        if running is None:
+            continue
+        if fresh is var:
+            fresh = lax.mul(var, constant(var, n / (n - 1) if n > 1 else math.nan))
+        share = lax.convert_element_type(momentum, fresh.dtype)
+        kept = lax.mul(lax.sub(constant(fresh, 1), share), widened(running))
+        results.append(_like(lax.add(kept, lax.mul(share, fresh)), running))
+    return tuple(results) if len(results) > 1 else results[0]
+
+
+@op(namespaces=("_private",), name="_batch_norm_inference", node="NativeBatchNormBackward0")
+def _batch_norm_inference(
+    input, weight: "Array | None", bias: "Array | None", running_mean: Array, running_var: Array, eps
+):
+    """The input normalized by the running statistics."""
+    _check_channels(input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    x, w, b = widened(input), _statistic(weight), _statistic(bias)
+    mean, var = lax.stop_gradient(widened(running_mean)), lax.stop_gradient(widened(running_var))
+    return _like(_affine(x, mean, _inverse_sigma(var, eps), w, b), input)
+
+
+def _normalized_by_batch(input, weight, bias, running_mean, running_var, training, momentum, eps):
+    """What ``torch.batch_norm`` does, running statistics and all."""
+    if input._spec.ndim < 2:
+        raise IndexError(
+            f"Dimension out of range (expected to be in range of [{-max(input._spec.ndim, 1)}, "
+            f"{max(input._spec.ndim, 1) - 1}], but got 1)"
+        )
+    if not training:
+        for name, t in (("running_mean", running_mean), ("running_var", running_var)):
+            if t is None:
+                raise RuntimeError(f"{name} must be defined in evaluation mode")
+        return _batch_norm_inference(input, weight, bias, running_mean, running_var, eps)
+    results = _batch_norm_training(input, weight, bias, running_mean, running_var, momentum, eps)
+    if isinstance(results, Tensor):
+        return results
+    running = [t for t in (running_mean, running_var) if t is not None]
+    for t, result in zip(running, results[1:], strict=True):
+        assign(t, value_of(result))
+    return results[0]
+
+
+def _verify_batch_size(size: Sequence[int]) -> None:
+    if size[0] * math.prod(size[2:]) == 1:
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size {size}")
+
+
+@composite(namespaces=_F)
+def batch_norm(
+    input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5
+):
+    """Each channel of (N, C, ...) normalized over the batch: ``(x - mean) / sqrt(var + eps) * weight + bias``.
+
+    In training the statistics are the batch's, and ``running_mean`` and ``running_var`` (C), where given, move towards
+    them: ``running = (1 - momentum) * running + momentum * new``, the variance being the unbiased one. Otherwise the
+    running statistics are used.
+
+    Raises ValueError for a batch with a single value in each channel, and RuntimeError for statistics of the wrong size.
+    See Ioffe and Szegedy, arXiv:1502.03167.
+    """
+    if training:
+        _verify_batch_size(input.size())
+    if training and eps <= 0.0:
+        raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
+    if eps < 0.0:
+        raise ValueError(f"batch_norm eps must be non-negative, but got {eps}")
+    return _normalized_by_batch(input, weight, bias, running_mean, running_var, training, momentum, eps)
+
+
+@composite(namespaces=("torch",), name="batch_norm")
+def torch_batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps, cudnn_enabled):
+    """``torch.nn.functional.batch_norm`` with its arguments in another order."""
+    return _normalized_by_batch(input, weight, bias, running_mean, running_var, training, momentum, eps)
+
+
+# Statistics over the last dimensions: layer normalization.
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def _by_layer(x, weight, bias, axes, eps):
+    return _by_layer_forward(x, weight, bias, axes, eps)[0]
+
+
+def _tail(t: Any, shape: Sequence[int]) -> Any:
+    """A tensor of the last dimensions repeated along the first."""
+    return lax.broadcast_in_dim(t, tuple(shape), tuple(range(len(shape) - t.ndim, len(shape))))
+
+
+def _by_layer_forward(x, weight, bias, axes, eps):
+    mean = _mean(x, axes)
+    centred = lax.sub(x, _over(mean, x.shape, axes))
+    inverse = _inverse_sigma(_mean(lax.mul(centred, centred), axes), eps)
+    out = lax.mul(centred, _over(inverse, x.shape, axes))
+    if weight is not None:
+        out = lax.mul(out, _tail(weight, x.shape))
+    if bias is not None:
+        out = lax.add(out, _tail(bias, x.shape))
+    return out, (x, weight, mean, inverse, bias is None)
+
+
+def _by_layer_backward(axes, eps, saved, g):
+    x, weight, mean, inverse, no_bias = saved
+    lead = tuple(_other_axes(x.ndim, axes))
+    normal = lax.mul(lax.sub(x, _over(mean, x.shape, axes)), _over(inverse, x.shape, axes))
+    g_weight = None if weight is None else lax.reduce_sum(lax.mul(g, normal), lead)
+    g_bias = None if no_bias else lax.reduce_sum(g, lead)
+    if weight is not None:
+        g = lax.mul(g, _tail(weight, x.shape))
+    along = _over(_mean(lax.mul(g, normal), axes), x.shape, axes)
+    inner = lax.sub(lax.sub(g, _over(_mean(g, axes), x.shape, axes)), lax.mul(normal, along))
+    return lax.mul(inner, _over(inverse, x.shape, axes)), g_weight, g_bias
+
+
+_by_layer.defvjp(_by_layer_forward, _by_layer_backward)
+
+
+def _listed(shape: Sequence[int]) -> str:
+    return "[" + ", ".join(map(str, shape)) + "]"
+
+
+def _check_normalized(name: str, x: Any, normalized_shape: Sequence[int], **given: Any) -> None:
+    if not normalized_shape:
+        raise RuntimeError(
+            f"Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got "
+            "normalized_shape = []"
+        )
+    for what, t in given.items():
+        if t is not None and t.shape != tuple(normalized_shape):
+            raise RuntimeError(
+                f"Expected {what} to be of same shape as normalized_shape, but got {what} of shape {_listed(t.shape)} and "
+                f"normalized_shape = {_listed(normalized_shape)}"
+            )
+    n = len(normalized_shape)
+    if x.ndim < n or x.shape[x.ndim - n :] != tuple(normalized_shape):
+        raise RuntimeError(
+            f"Given normalized_shape={_listed(normalized_shape)}, expected input with shape "
+            f"[*, {', '.join(map(str, normalized_shape))}], but got input of size{_listed(x.shape)}"
+        )
+    if kind(x) not in "f":
+        raise NotImplementedError(f"\"{name}\" not implemented for '{type_name_of(x)}'")
+
+
+@op(namespaces=("_private",), name="_layer_norm", node="NativeLayerNormBackward0")
+def _layer_norm(input, normalized_shape, weight: "Array | None", bias: "Array | None", eps):
+    """The input normalized over its last dimensions."""
+    _check_normalized("LayerNormKernelImpl", input, normalized_shape, weight=weight, bias=bias)
+    for t in (weight, bias):
+        if t is not None and t.dtype != input.dtype and not (input.dtype.itemsize == 2 and t.dtype == np.float32):
+            raise RuntimeError("expected scalar type " + type_name_of(input) + " but found " + type_name_of(t))
+    axes = tuple(range(input.ndim - len(normalized_shape), input.ndim))
+    return _like(_by_layer(widened(input), _statistic(weight), _statistic(bias), axes, eps), input)
+
+
+def _shape_argument(name: str, shape: Any) -> tuple[int, ...]:
+    if not isinstance(shape, (list, tuple)):
+        raise TypeError(
+            f"{name}(): argument 'normalized_shape' (position 2) must be tuple of ints, not {type(shape).__name__}"
+        )
+    return tuple(shape)
+
+
+@composite(namespaces=_F)
+def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
+    """The last dimensions, those of ``normalized_shape``, normalized: ``(x - mean) / sqrt(var + eps) * weight + bias``.
+
+    ``weight`` and ``bias`` have the shape ``normalized_shape``; anything else raises RuntimeError.
+    See Ba, Kiros and Hinton, arXiv:1607.06450.
+    """
+    return _layer_norm(input, _shape_argument("layer_norm", normalized_shape), weight, bias, eps)
+
+
+@composite(namespaces=("torch",), name="layer_norm")
+def torch_layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5, cudnn_enable=True):
+    """``torch.nn.functional.layer_norm``."""
+    return layer_norm(input, normalized_shape, weight, bias, eps)
