@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from oracle import array_of, assert_same_error, outcome, ours  # noqa: E402
+from oracle import array_of, assert_same_error, ours, outcome  # noqa: E402
 
 import torchlike  # noqa: E402
 

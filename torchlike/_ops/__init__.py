@@ -11,7 +11,7 @@ import importlib
 MODULES = (
     "arithmetic", "creation", "shape", "memory", "indexing", "elementwise", "comparison", "reduction", "sorting", "joining",
     "gathering", "matmul", "activation", "loss",
-    "regression_loss", "normalization", "dropout",
+    "regression_loss", "normalization", "dropout", "embedding", "convolution", "pooling", "adaptive_pooling",
     "random_ops",
 )  # fmt: skip
 

@@ -506,7 +506,7 @@ def diff(input, n=1, dim=-1, prepend=None, append=None, *, out=None):
         raise RuntimeError("diff expects input to be at least one-dimensional")
     if n < 0:
         raise RuntimeError(f"order must be non-negative but got {n}")
-    parts = [t for t in (prepend, input, append) if t is not None]
+    parts = [t for t in (prepend, input, append) if t is not None] if n else [input]
     axis = wrap_dim(dim, input._spec.ndim)
     result = cat(parts, axis) if len(parts) > 1 else input
     n = min(n, result._spec.shape[axis])
@@ -562,7 +562,7 @@ def trapezoid(y, x=None, *, dx=None, dim=-1):
 def cumulative_trapezoid(y, x=None, *, dx=None, dim=-1):
     """The running area under samples ``y`` along ``dim`` by the trapezoidal rule."""
     areas, axis = _areas(y, x, dx, dim, "cumulative_trapezoid")
-    return (areas / 2.0).cumsum(axis)
+    return (areas / 2.0).cumsum(axis) if x is None else areas.cumsum(axis) / 2.0
 
 
 @composite(namespaces=("torch",))
@@ -594,6 +594,7 @@ def _spacings(input: Tensor, spacing: Any, dims: Sequence[int]) -> list[Any]:
 @composite(namespaces=("torch",))
 def gradient(input, *, spacing=1, dim=None, edge_order=1):
     """Estimates of the derivative along each dimension by second-order central differences; a list, one for each."""
+    spacing = 1 if spacing is None else spacing
     dims = range(input._spec.ndim) if dim is None else (dim,) if isinstance(dim, int) else dim
     dims = [wrap_dim(d, input._spec.ndim) for d in dims]
     if edge_order not in (1, 2):

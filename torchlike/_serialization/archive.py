@@ -109,7 +109,8 @@ class ArchiveWriter:
             raise RuntimeError(f"Tried to serialize file twice: {name}")
         encoded = (self._folder + name).encode()
         header_at = self._position
-        zip64 = _zip64_extra(size, header_at)
+        # PyTorch's writer leaves the packed size out of the local header, where it does not know it yet.
+        zip64 = _zip64_extra(size, 0, header_at)
         start = header_at + _LOCAL.size + len(encoded) + len(zip64) + 4
         padding = -start % self._alignment
         flags = _UTF8 | _DESCRIPTOR if size else _UTF8
@@ -126,7 +127,9 @@ class ArchiveWriter:
             self._put(struct.pack("<4sIQQ" if zip64 else "<4sIII", b"PK\x07\x08", crc, size, size))
         short_size, short_at = min(size, _U32), min(header_at, _U32)
         entry = (b"PK\x01\x02", 0, 0, flags, _STORED, 0, 0, crc, short_size, short_size, len(encoded), len(zip64))
-        self._central.append(_CENTRAL.pack(*entry, 0, 0, 0, 0, short_at) + encoded + zip64)
+        self._central.append(
+            _CENTRAL.pack(*entry, 0, 0, 0, 0, short_at) + encoded + _zip64_extra(size, size, header_at)
+        )
         self._checksums[name] = crc
 
     def _serialization_id(self) -> bytes:
@@ -154,9 +157,9 @@ class ArchiveWriter:
         self._put(_END.pack(b"PK\x05\x06", 0, 0, short, short, min(len(directory), _U32), min(at, _U32), 0))
 
 
-def _zip64_extra(size: int, header_at: int) -> bytes:
+def _zip64_extra(size: int, packed_size: int, header_at: int) -> bytes:
     """The field that carries what does not fit in 32 bits: the two sizes, then the place of the local header."""
-    wide = ([size, size] if size >= _U32 else []) + ([header_at] if header_at >= _U32 else [])
+    wide = ([size, packed_size] if size >= _U32 else []) + ([header_at] if header_at >= _U32 else [])
     return struct.pack(f"<HH{len(wide)}Q", 1, 8 * len(wide), *wide) if wide else b""
 
 

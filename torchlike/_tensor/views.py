@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from jax import lax
 from jax import numpy as jnp
@@ -40,7 +41,8 @@ def _generic_write(read: Callable[..., Any]) -> Callable[..., Any]:
     """The write of a step without a simple inverse: where the base's indices end up says what to replace."""
 
     def write(x, new, *static):
-        places = np.asarray(read(np.arange(math.prod(x.shape)).reshape(x.shape), *static))
+        with jax.ensure_compile_time_eval():  # known now, though this runs while a program is being traced
+            places = np.asarray(read(np.arange(math.prod(x.shape)).reshape(x.shape), *static))
         return x.reshape(-1).at[places.reshape(-1)].set(new.reshape(-1)).reshape(x.shape)
 
     return write

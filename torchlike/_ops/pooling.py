@@ -1,0 +1,499 @@
+"""Pooling: the maximum, the mean or a norm of windows that move over a signal, an image or a volume.
+
+The maximum is taken element by element over the strided slices that a window's places ("taps") make, and its gradient
+goes to the first place that holds it. XLA's own windowed maximum, whose gradient is slow on processors, is left for
+windows of many places.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax import lax
+
+from torchlike._ops.bodies import INT64, constant, convert, kind, type_name_of, widened
+from torchlike._ops.convolution import listed
+from torchlike._ops.op import Array, composite, op
+from torchlike._tensor.tensor import Tensor
+
+_F = ("nn.functional",)
+
+#: Windows of more places than this are not unrolled where there is another way.
+_MANY_TAPS = 32
+
+
+# The geometry of windows.
+
+
+def _out_size(n: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
+    span = n + 2 * padding - dilation * (kernel - 1) - 1
+    out = (span + (stride - 1 if ceil_mode else 0)) // stride + 1
+    if ceil_mode and (out - 1) * stride >= n + padding:
+        out -= 1  # the last window would lie in the padding altogether
+    return out
+
+
+def _padded(x: Any, windows: Windows, fill: Any) -> Any:
+    """The input with padding, cut off where no window reaches."""
+    config = [(0, 0, 0)] * (x.ndim - len(windows.kernel)) + [
+        (p, (o - 1) * s + d * (k - 1) + 1 - n - p, 0)
+        for n, o, k, s, p, d in zip(*windows.sizes(), strict=True)
+    ]  # fmt: skip
+    return x if all(c == (0, 0, 0) for c in config) else lax.pad(x, constant(x, fill), config)
+
+
+class Windows:
+    """Windows over the last dimensions: their settings, one for each dimension, and how many there are."""
+
+    def __init__(self, shape: Sequence[int], kernel, stride, padding, dilation, ceil_mode: bool):
+        self.inside = tuple(shape[len(shape) - len(kernel) :])
+        self.kernel, self.stride, self.padding, self.dilation = kernel, stride, padding, dilation
+        self.out = tuple(
+            _out_size(n, k, s, p, d, ceil_mode)
+            for n, k, s, p, d in zip(self.inside, kernel, stride, padding, dilation, strict=True)
+        )
+
+    def sizes(self) -> tuple:
+        """All settings, dimension by dimension."""
+        return self.inside, self.out, self.kernel, self.stride, self.padding, self.dilation
+
+    @property
+    def places(self) -> list[tuple[int, ...]]:
+        """The places of a window, in row-major order."""
+        return list(itertools.product(*map(range, self.kernel)))
+
+    @property
+    def are_apart(self) -> bool:
+        """Whether windows touch but do not overlap."""
+        return self.kernel == self.stride and all(d == 1 for d in self.dilation)
+
+    def taps(self, padded: Any) -> list[Any]:
+        """For each place of a window, a slice of the padded input with that place of all windows."""
+        lead = padded.ndim - len(self.kernel)
+        slices = []
+        for place in self.places:
+            starts = [i * d for i, d in zip(place, self.dilation, strict=True)]
+            stops = [b + (o - 1) * s + 1 for b, o, s in zip(starts, self.out, self.stride, strict=True)]
+            slices.append(
+                lax.slice(
+                    padded, [0] * lead + starts, [*padded.shape[:lead], *stops], [1] * lead + list(self.stride)
+                )
+            )
+        return slices
+
+    def scatter(self, taps: Sequence[Any], lead: Sequence[int]) -> Any:
+        """The sum of what each place of each window sends back to the input it was taken from."""
+        if self.are_apart:
+            return self._interleaved(taps, lead)
+        zero = constant(taps[0], 0)
+        total = None
+        for place, tap in zip(self.places, taps, strict=True):
+            config = [(0, 0, 0)] * len(lead)
+            for i, n, o, k, s, p, d in zip(place, *self.sizes(), strict=True):
+                low = i * d - p
+                config.append((low, n - low - (o - 1) * s - 1, s - 1))
+            spread = lax.pad(tap, zero, config)
+            total = spread if total is None else lax.add(total, spread)
+        return total
+
+    def _interleaved(self, taps: Sequence[Any], lead: Sequence[int]) -> Any:
+        taps = list(taps)
+        shape = [*lead, *self.out]
+        for axis in range(len(self.kernel) - 1, -1, -1):
+            k, at = self.kernel[axis], len(lead) + axis
+            groups = [taps[i : i + k] for i in range(0, len(taps), k)]
+            shape[at] *= k
+            if k > 1:
+                taps = [
+                    lax.reshape(lax.concatenate([lax.expand_dims(t, (at + 1,)) for t in group], at + 1), shape)
+                    for group in groups
+                ]
+        config = [(0, 0, 0)] * len(lead) + [
+            (-p, n + p - o * k, 0) for n, o, k, _, p, _ in zip(*self.sizes(), strict=True)
+        ]
+        return taps[0] if all(c == (0, 0, 0) for c in config) else lax.pad(taps[0], constant(taps[0], 0), config)
+
+    def positions(self) -> list[np.ndarray]:
+        """For each place of a window, where in the flat input it is, for all windows."""
+        grids = []
+        for place in self.places:
+            flat = np.zeros((), np.int64)
+            for i, n, o, _, s, p, d in zip(place, *self.sizes(), strict=True):
+                flat = flat[..., None] * n + (np.arange(o) * s - p + i * d)
+            grids.append(flat)
+        return grids
+
+    def first_positions(self) -> np.ndarray:
+        """Where the first place of each window is that is not padding."""
+        flat = np.zeros((), np.int64)
+        for n, o, _, s, p, d in zip(*self.sizes(), strict=True):
+            start = np.arange(o) * s - p
+            flat = flat[..., None] * n + np.where(start < 0, start + (-start + d - 1) // d * d, start)
+        return flat
+
+    def counts(self, include_pad: bool) -> np.ndarray:
+        """How many elements the mean of each window is over."""
+        total = np.ones((), np.int64)
+        for n, o, k, s, p, _ in zip(*self.sizes(), strict=True):
+            start = np.arange(o) * s - p
+            stop = np.minimum(start + k, n + p)
+            if not include_pad:
+                start, stop = np.maximum(start, 0), np.minimum(stop, n)
+            total = total[..., None] * (stop - start)
+        return total
+
+
+# Maxima.
+
+
+def _lowest(x: Any) -> Any:
+    if kind(x) == "f":
+        return -math.inf
+    return np.iinfo(x.dtype).min
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _maxima(x, windows):
+    return functools.reduce(lax.max, windows.taps(_padded(x, windows, _lowest(x))))
+
+
+def _maxima_forward(x, windows):
+    out = _maxima(x, windows)
+    return out, (x, out)
+
+
+def _maxima_backward(windows, saved, g):
+    x, out = saved
+    zero = lax.full_like(g, 0)
+    free, sent = None, []
+    for tap in windows.taps(_padded(x, windows, _lowest(x))):
+        hit = lax.eq(tap, out)
+        chosen = hit if free is None else lax.bitwise_and(hit, free)
+        sent.append(lax.select(chosen, g, zero))
+        missed = lax.bitwise_not(hit)
+        free = missed if free is None else lax.bitwise_and(free, missed)
+    return (windows.scatter(sent, x.shape[: x.ndim - len(windows.kernel)]),)
+
+
+_maxima.defvjp(_maxima_forward, _maxima_backward)
+
+
+def _max_pooled(x: Any, windows: Windows) -> Any:
+    if math.prod(windows.kernel) <= _MANY_TAPS or any(d != 1 for d in windows.dilation):
+        return _maxima(x, windows)
+    lead = x.ndim - len(windows.kernel)
+    padding = [(0, 0)] * lead + [
+        (p, (o - 1) * s + k - n - p) for n, o, k, s, p, _ in zip(*windows.sizes(), strict=True)
+    ]
+    if any(high < 0 for _, high in padding):
+        x = _padded(x, windows, _lowest(x))
+        padding = [(0, 0)] * x.ndim
+    ones = (1,) * lead
+    return lax.reduce_window(x, constant(x, _lowest(x)), lax.max, ones + windows.kernel, ones + windows.stride, padding)
+
+
+def _max_positions(x: Any, windows: Windows) -> Any:
+    """Where in each flat plane of the input the maximum of each window is: the first of equals, the last NaN."""
+    x = lax.stop_gradient(x)
+    shape = (*x.shape[: x.ndim - len(windows.kernel)], *windows.out)
+    every = tuple(range(len(shape) - len(windows.out), len(shape)))
+    best = lax.broadcast_in_dim(constant(x, _lowest(x)), shape, ())
+    where = lax.broadcast_in_dim(windows.first_positions(), shape, every)
+    for tap, position in zip(windows.taps(_padded(x, windows, _lowest(x))), windows.positions(), strict=True):
+        better = lax.gt(tap, best)
+        if kind(x) == "f":
+            better = lax.bitwise_or(better, lax.ne(tap, tap))
+        best = lax.select(better, tap, best)
+        where = lax.select(better, lax.broadcast_in_dim(position, shape, every), where)
+    return where
+
+
+def _max_node(kernel, **_: Any) -> str:
+    n = len(kernel)
+    return "SqueezeBackward1" if n == 1 else f"MaxPool{n}DWithIndicesBackward0"
+
+
+@op(namespaces=("_private",), name="_max_pool", node=_max_node)
+def _max_pool(input, kernel, stride, padding, dilation, ceil_mode):
+    """The maximum of each window."""
+    _check_max_pool(input, kernel, stride, padding, dilation, ceil_mode)
+    return _max_pooled(input, Windows(input.shape, kernel, stride, padding, dilation, ceil_mode))
+
+
+@op(namespaces=("_private",), name="_max_pool_with_indices", node=_max_node)
+def _max_pool_with_indices(input, kernel, stride, padding, dilation, ceil_mode):
+    """The maximum of each window, and where it was."""
+    _check_max_pool(input, kernel, stride, padding, dilation, ceil_mode)
+    windows = Windows(input.shape, kernel, stride, padding, dilation, ceil_mode)
+    return _max_pooled(input, windows), _max_positions(input, windows)
+
+
+def _check_max_pool(x, kernel, stride, padding, dilation, ceil_mode) -> None:
+    if len(kernel) == 1:
+        _check_max_pool_1d(x, kernel[0], stride[0], padding[0], dilation[0], ceil_mode)
+    else:
+        _check_windows(x, kernel, stride, padding, dilation, ceil_mode, f"max_pool{len(kernel)}d")
+    if kind(x) in "bc":
+        raise NotImplementedError(f"\"max_pool{max(len(kernel), 2)}d\" not implemented for '{type_name_of(x)}'")
+
+
+def _check_max_pool_1d(x, kernel, stride, padding, dilation, ceil_mode) -> None:
+    if x.ndim not in (2, 3) or 0 in x.shape[1 - (x.ndim == 2) :]:
+        raise RuntimeError(
+            "max_pool1d: Expected 2D or 3D (batch mode) tensor with optional 0 dim batch size for input, but "
+            f"got:{listed(x.shape)}"
+        )
+    for name, value in (("kernel_size", kernel), ("stride", stride)):
+        if value <= 0:
+            raise RuntimeError(f"max_pool1d() {name} must be greater than zero, but got {value}")
+    if padding < 0:
+        raise RuntimeError(f"max_pool1d() padding must be non-negative, but got {padding}")
+    if padding > kernel // 2:
+        raise RuntimeError(
+            f"max_pool1d() padding should be at most half of kernel size, but got padding={padding} and kernel_size={kernel}"
+        )
+    if dilation <= 0:
+        raise RuntimeError(f"max_pool1d() dilation must be greater than zero, but got {dilation}")
+    out = _out_size(x.shape[-1], kernel, stride, padding, dilation, ceil_mode)
+    if out <= 0:
+        raise RuntimeError(f"max_pool1d() Invalid computed output size: {out}")
+
+
+_AXES = ("T", "H", "W")
+
+
+def _settings_text(prefix: str, values: Sequence[int]) -> str:
+    return " ".join(f"{prefix}{a}: {v}" for a, v in zip(_AXES[3 - len(values) :], values, strict=True))
+
+
+def _check_windows(x, kernel, stride, padding, dilation, ceil_mode, name: str) -> None:
+    """What the pooling kernels of two and three dimensions check, in their order."""
+    n = len(kernel)
+    for what, values in (("kernel size", kernel), ("stride", stride)):
+        if any(v <= 0 for v in values):
+            raise RuntimeError(f"{what} should be greater than zero, but got {_settings_text(what[0] + '' if what == 'kernel size' else 'd', values)}")
+    if any(d <= 0 for d in dilation):
+        raise RuntimeError(f"dilation should be greater than zero, but got {_settings_text('dilation', dilation)}")
+    if n == 2:
+        valid = 0 not in x.shape[1:]
+        if not (x.ndim == 3 and 0 not in x.shape or x.ndim == 4 and valid):
+            raise RuntimeError(
+                "Expected 3D or 4D (batch mode) tensor with optional 0 dim batch size for input, but "
+                f"got:{listed(x.shape)}"
+            )
+    elif any(size == 0 for size in x.shape[1:]):
+        raise RuntimeError(
+            f"Expected input's non-batch dimensions to have positive length, but input has a shape of {listed(x.shape)} and "
+            f"non-batch dimension {x.shape[x.shape[1:].index(0) + 1]} has length zero!"
+        )
+    for k, p, d in zip(kernel, padding, dilation, strict=True):
+        if p < 0:
+            raise RuntimeError(f"pad must be non-negative, but got pad: {p}")
+        if p > ((k - 1) * d + 1) // 2:
+            raise RuntimeError(
+                f"pad should be at most half of effective kernel size, but got pad={p}, kernel_size={k} and dilation={d}"
+            )
+    out = Windows(x.shape, kernel, stride, padding, dilation, ceil_mode).out
+    if any(o < 1 for o in out):
+        planes = x.shape[x.ndim - n - 1]
+        inside, shown = "x".join(map(str, x.shape[x.ndim - n :])), "x".join(map(str, out))
+        raise RuntimeError(
+            f"Given input size: ({planes}x{inside}). Calculated output size: ({planes}x{shown}). Output size is too small"
+        )
+
+
+_COUNTS = {2: "two ints", 3: "three ints"}
+
+
+def setting(name: str, what: str, value: Any, n: int) -> tuple[int, ...]:
+    """A setting for each of ``n`` dimensions; RuntimeError for a list of the wrong length."""
+    if isinstance(value, int):
+        return (value,) * n
+    value = tuple(value)
+    if len(value) == 1:
+        return value * n
+    if len(value) != n:
+        what = f"{what} must either be {'omitted, ' if what == 'stride' else ''}"
+        kinds = "pair" if n == 2 else "triple"
+        wanted = f"a single int, or a tuple of {_COUNTS.get(n, 'one int')}"
+        raise RuntimeError(f"{name}: {what}{wanted}")
+    return value
+
+
+def _strides(name: str, stride: Any, kernel: tuple[int, ...]) -> tuple[int, ...]:
+    if stride is None or stride == () or stride == []:
+        return kernel
+    stride = setting(name, "stride", stride, len(kernel))
+    if len(kernel) > 1 and 0 in stride:
+        raise RuntimeError("stride should not be zero")
+    return stride
+
+
+def _check_rank(name: str, input: Tensor, n: int) -> None:
+    if n > 1 and input._spec.ndim not in (n + 1, n + 2):
+        raise RuntimeError(f"non-empty {n + 1}D or {n + 2}D (batch mode) tensor expected for input")
+
+
+def _pool_max(n: int, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices):
+    name = f"max_pool{n}d"
+    kernel = setting(name, "kernel_size", kernel_size, n)
+    stride = _strides(name, stride, kernel)
+    padding = setting(name, "padding", padding, n)
+    dilation = setting(name, "dilation", dilation, n)
+    if n > 1 and 0 in kernel and stride == kernel:
+        raise RuntimeError("stride should not be zero")
+    _check_rank(name, input, n)
+    function = _max_pool_with_indices if return_indices else _max_pool
+    return function(input, kernel, stride, padding, dilation, bool(ceil_mode))
+
+
+def _declare_max_pool(n: int, shape: str) -> None:
+    def max_pool(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+        return _pool_max(n, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+    def with_indices(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+        return _pool_max(n, input, kernel_size, stride, padding, dilation, ceil_mode, True)
+
+    def plain(input, kernel_size, stride=(), padding=0, dilation=1, ceil_mode=False):
+        return _pool_max(n, input, kernel_size, stride, padding, dilation, ceil_mode, False)
+
+    def plain_with_indices(input, kernel_size, stride=(), padding=0, dilation=1, ceil_mode=False):
+        return _pool_max(n, input, kernel_size, stride, padding, dilation, ceil_mode, True)
+
+    doc = (
+        f"The maximum of each window over {shape}; ``stride`` is ``kernel_size`` unless given. With ``return_indices`` also "
+        "the maxima's places in the flat planes of the input, for ``max_unpool``."
+    )
+    for function, name, namespaces in (
+        (max_pool, f"max_pool{n}d", _F), (with_indices, f"max_pool{n}d_with_indices", _F),
+        (plain, f"max_pool{n}d", ("torch",)), (plain_with_indices, f"max_pool{n}d_with_indices", ("torch",)),
+    ):  # fmt: skip
+        if function is plain_with_indices and n > 1:
+            continue
+        function.__name__ = function.__qualname__ = name
+        function.__doc__ = doc
+        composite(namespaces=namespaces)(function)
+
+
+for _n, _shape in ((1, "(N, C, L) or (C, L)"), (2, "(N, C, H, W) or (C, H, W)"), (3, "(N, C, D, H, W) or (C, D, H, W)")):
+    _declare_max_pool(_n, _shape)
+
+
+# Means.
+
+
+def _sums(x: Any, windows: Windows) -> Any:
+    """The sum of each window."""
+    n, lead = len(windows.kernel), x.ndim - len(windows.kernel)
+    exact = windows.are_apart and not any(windows.padding)
+    if exact and all(o * k == size for size, o, k, *_ in zip(*windows.sizes(), strict=True)):
+        pairs = itertools.chain.from_iterable(zip(windows.out, windows.kernel, strict=True))
+        apart = lax.reshape(x, (*x.shape[:lead], *pairs))
+        return lax.reduce_sum(apart, tuple(lead + 2 * i + 1 for i in range(n)))
+    x = _padded(x, windows, 0)
+    ones = (1,) * lead
+    return lax.reduce_window(x, constant(x, 0), lax.add, ones + windows.kernel, ones + windows.stride, "valid")
+
+
+def _averages(x: Any, windows: Windows, count_include_pad: bool, divisor: int | None) -> Any:
+    total = _sums(x, windows)
+    counts = windows.counts(count_include_pad) if divisor is None else np.full((), divisor)
+    if counts.size and (counts == counts.flat[0]).all():
+        return lax.div(total, constant(total, counts.flat[0]))
+    every = tuple(range(total.ndim - counts.ndim, total.ndim))
+    return lax.div(total, lax.broadcast_in_dim(counts.astype(total.dtype), total.shape, every))
+
+
+def _average_node(kernel, **_: Any) -> str:
+    return "SqueezeBackward1" if len(kernel) == 1 else f"AvgPool{len(kernel)}DBackward0"
+
+
+@op(namespaces=("_private",), name="_avg_pool", node=_average_node)
+def _avg_pool(input, kernel, stride, padding, ceil_mode, count_include_pad, divisor):
+    """The mean of each window."""
+    n = len(kernel)
+    ones = (1,) * n
+    if n == 1:
+        _check_average_1d(input, kernel, stride, padding, ceil_mode)
+    else:
+        if n == 3:
+            _check_average_3d(input, kernel, padding)
+        _check_windows(input, kernel, stride, padding, ones, ceil_mode, f"avg_pool{n}d")
+    if kind(input) in "bc" or (n == 3 and kind(input) != "f"):
+        raise NotImplementedError(f"\"avg_pool{max(n, 2)}d\" not implemented for '{type_name_of(input)}'")
+    windows = Windows(input.shape, kernel, stride, padding, ones, ceil_mode)
+    return convert(_averages(widened(input), windows, count_include_pad, divisor), input.dtype)
+
+
+def _check_average_3d(x, kernel, padding) -> None:
+    inside = x.shape[x.ndim - 3 :]
+    if any(n + 2 * p < k for n, k, p in zip(inside, kernel, padding, strict=True)):
+        raise RuntimeError(
+            f"input image (T: {inside[0]} H: {inside[1]} W: {inside[2]}) smaller than kernel size (kT: {kernel[0]} kH: "
+            f"{kernel[1]} kW: {kernel[2]})"
+        )
+
+
+def _check_average_1d(x, kernel, stride, padding, ceil_mode) -> None:
+    """As a plane of height one, which is how it is told of in messages."""
+
+    class Plane:
+        shape = (*x.shape[:-1], 1, x.shape[-1])
+        ndim = x.ndim + 1
+
+    _check_windows(Plane, (1, *kernel), (1, *stride), (0, *padding), (1, 1), ceil_mode, "avg_pool1d")
+
+
+def _check_dims_1d(name: str, input: Tensor) -> None:
+    if input._spec.ndim not in (2, 3):
+        raise RuntimeError(
+            f"Expected 2 to 3 dimensions, but got {input._spec.ndim}-dimensional tensor for argument #1 'self' (while "
+            f"checking arguments for {name})"
+        )
+
+
+def _pool_average(n: int, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor):
+    name = f"avg_pool{n}d"
+    if n == 1:
+        _check_dims_1d(name, input)
+    kernel = setting(name, "kernel_size", kernel_size, n)
+    stride = _strides(name, stride, kernel)
+    if n > 1 and 0 in stride:
+        raise RuntimeError("stride should not be zero")
+    padding = setting(name, "padding", padding, n)
+    if n == 2 and input._spec.ndim < 3:
+        from torchlike._tensor.tensor import wrap_dim
+
+        wrap_dim(-3, input._spec.ndim)
+    _check_rank(name, input, n)
+    if divisor is not None and divisor == 0:
+        raise RuntimeError("divisor must be not zero")
+    return _avg_pool(input, kernel, stride, padding, bool(ceil_mode), bool(count_include_pad), divisor)
+
+
+@composite(namespaces=("torch", "nn.functional"))
+def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
+    """The mean of each window over (N, C, L) or (C, L); ``stride`` is ``kernel_size`` unless given."""
+    return _pool_average(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
+
+
+@composite(namespaces=_F)
+def avg_pool2d(
+    input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
+):
+    """The mean of each window over (N, C, H, W) or (C, H, W); ``stride`` is ``kernel_size`` unless given."""
+    return _pool_average(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+
+@composite(namespaces=_F)
+def avg_pool3d(
+    input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
+):
+    """The mean of each window over (N, C, D, H, W) or (C, D, H, W); ``stride`` is ``kernel_size`` unless given."""
+    return _pool_average(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
