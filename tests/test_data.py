@@ -185,6 +185,34 @@ def test_collating_permuted_tensors():
     assert batch.tolist() == [a.t().tolist(), (a.t() + 1).tolist()]
 
 
+PARTS = {
+    "rows": lambda x: [x[i] for i in (5, 0, 3)],
+    "elements": lambda x: [x[i, 1] for i in (5, 0, 3)],
+    "pairs of rows": lambda x: [x[i : i + 2] for i in (0, 2, 4)],
+    "windows that overlap": lambda x: [x[i : i + 3] for i in (0, 1, 2)],
+    "windows of elements": lambda x: [x.reshape(-1)[i : i + 5] for i in (1, 12, 19)],
+    "columns": lambda x: [x[:, i] for i in (2, 0)],
+    "columns of a transpose": lambda x: [x.t()[:, i] for i in (2, 0)],
+    "transposed parts": lambda x: [x[i : i + 4].t() for i in (0, 2)],
+    "rows backwards": lambda x: [x.flip(0)[i] for i in (2, 0)],
+    "expanded": lambda x: [x[i].expand(2, 4) for i in (2, 0)],
+    "other bits": lambda x: [x[i].view(torch.int32) for i in (2, 0)],
+    "parts of nothing": lambda x: [x[i, :0] for i in (2, 0)],
+    "a row and itself": lambda x: [x, x],
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("shared", [False, True])
+def test_collating_parts_of_one_tensor(name, shared):
+    x = torch.from_numpy(np.arange(24, dtype=np.float32).reshape(6, 4)) if shared else torch.arange(24.0).reshape(6, 4)
+    parts = PARTS[name](x)
+    batch = default_collate(parts)
+    assert batch.tolist() == [part.tolist() for part in parts]
+    assert batch.dtype is parts[0].dtype
+    assert batch.is_contiguous()
+
+
 def test_collating_keeps_containers():
     ordered = collections.OrderedDict(b=1, a=Point(1.0, "s"))
     batch = default_collate([ordered, copy.deepcopy(ordered)])

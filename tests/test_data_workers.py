@@ -183,19 +183,19 @@ def test_memory_that_is_free_is_given_back():
 
 
 def test_what_a_worker_still_shows_is_not_written_over():
-    kept = {}
-
-    def cached(i):
-        return kept.setdefault(0, torch.full((LARGE,), float(i))) if i == 0 else torch.full((LARGE,), float(i))
-
-    def collate(batch):
-        whole = torch.utils.data.default_collate(batch)
-        kept.setdefault("batch", whole)
-        return whole if len(kept) < 2 else [whole, kept["batch"]]
-
-    first, *others = load(cached, n=40, workers=1, collate_fn=collate)
-    for batch in [first[1] if isinstance(first, list) else first, *(pair[1] for pair in others)]:
-        assert (batch == 0).all()
+    writer = arena.Writer(arena.SharedFile.create())
+    shape, dtype = (LARGE,), np.dtype(np.float32)
+    shown = writer.empty(shape, dtype)
+    shown[:] = 1
+    offset, _ = writer.publish(shown)
+    writer.take_back([offset])
+    for _ in range(3):
+        writer.empty(shape, dtype)[:] = 2
+        writer.take_back([])
+    assert (shown == 1).all()
+    del shown
+    writer.take_back([])
+    assert offset in [writer.publish(writer.empty(shape, dtype))[0] for _ in range(2)]
 
 
 @pytest.mark.parametrize("n", [3, LARGE])
@@ -347,8 +347,10 @@ def test_several_loaders_at_once():
     iterators = [iter(loader) for loader in loaders]
     pids = [next(iterator) for iterator in iterators]
     # The first worker was forked before the others, which must not keep its channel open.
+    began = time.monotonic()
     del iterators[0]
-    assert ended(pids[:1], 2)
+    assert ended(pids[:1])
+    assert time.monotonic() - began < 4
     assert set(iterators[0]) | set(iterators[1]) == set(pids[1:])
 
 
@@ -553,7 +555,7 @@ def test_workers_end_with_the_program_however_it_ends(ending, python_environment
     output, errors = program.communicate(timeout=60)
     pids = [int(pid) for pid in output.split()]
     assert len(pids) == 2, errors
-    assert ended(pids, 8)
+    assert ended(pids, 4)
     if ending == "is interrupted":
         assert errors.count("Traceback") == 1
         assert errors.rstrip().endswith("KeyboardInterrupt")
@@ -588,5 +590,6 @@ def test_results_that_xla_is_computing_at_the_fork_are_finished_first():
     x = jnp.ones((1000, 1000))
     for _ in range(5):
         x = x @ x / 1000
-    (batch,) = load(lambda i, x=from_array(x): x[i, 0].item(), n=1, workers=1, batch_size=None, timeout=20)
+    tensor = from_array(x)
+    (batch,) = load(lambda i: tensor[i, 0].item(), n=1, workers=1, batch_size=None, timeout=20)
     assert batch == 1

@@ -183,9 +183,9 @@ def conversation():
     yield ask
     questions.put(None)
     process.join(30)
-    for queue in (questions, answers):
-        queue.close()
-        queue.join_thread()
+    for channel in (questions, answers):
+        channel.close()
+        channel.join_thread()
     assert process.exitcode == 0
 
 
@@ -249,3 +249,31 @@ def test_results_of_pools():
         pool.close()
         pool.join()
     assert result.tolist() == [2, 2, 2]
+
+
+def train(parameter):
+    for _ in range(5):
+        with torch.no_grad():
+            parameter -= 0.5
+
+
+def test_parameters_in_shared_memory_are_trained_by_other_processes():
+    parameter = torch.nn.Parameter(torch.full((2,), 9.0))
+    shared.share(parameter._storage)
+    start(lambda i: train(parameter))
+    run(train, parameter)
+    assert parameter.tolist() == [4, 4]
+    assert parameter.sum().item() == 8
+
+
+def test_moving_a_tensor_to_shared_memory():
+    tensor = torch.ones(2)
+    assert not tensor.is_shared()
+    assert tensor.share_memory_() is tensor
+    assert tensor.is_shared()
+    assert tensor[1:].is_shared()
+    run(double, tensor)
+    assert tensor.tolist() == [2, 2]
+    module = torch.nn.Linear(2, 2)
+    assert module.share_memory() is module
+    assert all(parameter.is_shared() for parameter in module.parameters())

@@ -120,6 +120,11 @@ def test_permissions(tmp_path):
     path.chmod(0o604)
     torch.save(2, path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o604
+    if os.getuid() != 0:
+        path.chmod(0o444)
+        with pytest.raises(RuntimeError, match="open file failed with strerror: Permission denied"):
+            torch.save(3, path)
+    assert torch.load(path) == 2
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links and devices of POSIX")

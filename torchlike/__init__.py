@@ -66,6 +66,10 @@ if not _install.is_waiting():
 
     from torchlike import autograd, backends, cuda, nn, optim, overrides, random, serialization, utils, version
     from torchlike._install import install, uninstall
+    from torchlike._storage.typed import CPU_CLASSES as _CPU_CLASSES
+    from torchlike._storage.typed import STORAGE_CLASSES as _storage_classes
+    from torchlike._storage.typed import TypedStorage
+    from torchlike._storage.untyped import UntypedStorage
     from torchlike._tensor.legacy_types import CPU_TYPES as _CPU_TYPES
     from torchlike.nn.parameter import Parameter as _Parameter
     from torchlike.random import (
@@ -80,6 +84,7 @@ if not _install.is_waiting():
     from torchlike.serialization import load, save
 
     globals().update(_CPU_TYPES)
+    globals().update(_CPU_CLASSES)
     _register_parameter_type(_Parameter)
 
     #: Submodules that are imported when a program first names them.
@@ -103,6 +108,70 @@ if not _install.is_waiting():
 
     def is_storage(obj: _Any, /) -> _builtins.bool:
         """Whether ``obj`` is a storage."""
-        from torchlike.storage import TypedStorage, UntypedStorage
+        return type(obj) in _storage_classes
 
-        return isinstance(obj, (TypedStorage, UntypedStorage))
+    def typename(obj: _Any, /) -> str:
+        """The name of a tensor's legacy type, or of any other object's type with its module."""
+        if isinstance(obj, Tensor):
+            return obj.type()
+        kind = obj if isinstance(obj, type) else type(obj)
+        module = getattr(obj, "__module__", None) or kind.__module__
+        name = getattr(obj, "__qualname__", None) or kind.__qualname__
+        return name if module == "builtins" else f"{module}.{name}"
+
+    def set_default_tensor_type(t: _Any, /) -> None:
+        """Make the dtype of a floating-point tensor type, or of its name, the default dtype."""
+        kind = _CPU_TYPES[t.rpartition(".")[2]] if isinstance(t, str) else t
+        set_default_dtype(kind.dtype)
+
+    def compiled_with_cxx11_abi() -> _builtins.bool:
+        """True, as for every native build of this API level."""
+        return True
+
+    def is_deterministic_algorithms_warn_only_enabled() -> _builtins.bool:
+        """Whether operations without a deterministic form would only warn."""
+        return _deterministic["warn_only"]
+
+    _deterministic = {"mode": False, "warn_only": False, "precision": "highest"}
+
+    def use_deterministic_algorithms(mode: _builtins.bool, *, warn_only: _builtins.bool = False) -> None:
+        """Kept: every operation here gives the same bits each time it is run."""
+        _deterministic.update(mode=mode, warn_only=warn_only)
+
+    def are_deterministic_algorithms_enabled() -> _builtins.bool:
+        """What ``use_deterministic_algorithms`` set."""
+        return _deterministic["mode"]
+
+    def set_float32_matmul_precision(precision: str) -> None:
+        """Kept, and handed to JAX for accelerators: "highest", "high" or "medium"."""
+        if precision not in ("highest", "high", "medium"):
+            raise RuntimeError(f"Invalid float32 matmul precision: {precision}")
+        _deterministic["precision"] = precision
+        _jax_precision = {"highest": "highest", "high": "high", "medium": "default"}[precision]
+        _setup.jax.config.update("jax_default_matmul_precision", _jax_precision)
+
+    def get_float32_matmul_precision() -> str:
+        """What ``set_float32_matmul_precision`` set."""
+        return _deterministic["precision"]
+
+    def get_num_threads() -> _builtins.int:
+        """The number of threads that operations may use."""
+        return _threads["intra"] or len(_os.sched_getaffinity(0))
+
+    def set_num_threads(int: _builtins.int, /) -> None:
+        """Kept; the number that operations really use is fixed when the process starts (``OMP_NUM_THREADS``)."""
+        if int <= 0:
+            raise RuntimeError("set_num_threads expects a positive integer")
+        _threads["intra"] = int
+
+    def get_num_interop_threads() -> _builtins.int:
+        """The number of threads for independent operations."""
+        return _threads["inter"] or len(_os.sched_getaffinity(0))
+
+    def set_num_interop_threads(int: _builtins.int, /) -> None:
+        """Kept, without effect."""
+        if int <= 0:
+            raise RuntimeError("set_num_interop_threads expects a positive integer")
+        _threads["inter"] = int
+
+    _threads: dict[str, _builtins.int] = {"intra": 0, "inter": 0}

@@ -52,6 +52,7 @@ FILLS = [
     [(name, kwargs, shape) for name, kwargs, shapes in FILLS for shape in shapes],
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.filterwarnings("ignore:mean is more than 2 std")
 def test_same_numbers(name, kwargs, shape, dtype):
     results = []
     for library in (torch, torchlike):
@@ -154,8 +155,6 @@ def test_whole_models_start_equal():
         expected = model(torch.nn)
         torchlike.manual_seed(11)
         actual = model(torchlike.nn)
-    for (name, wanted), (found_name, found) in zip(
-        expected.named_parameters(), actual.named_parameters(), strict=True
-    ):
+    for (name, wanted), (found_name, found) in zip(expected.named_parameters(), actual.named_parameters(), strict=True):
         assert name == found_name
         assert np.array_equal(array_of(wanted), array_of(found)), name

@@ -5,6 +5,7 @@ A scenario is a function of the library that yields what there is to see; both l
 
 import copy
 import gc
+import importlib
 import io
 import pickle
 import re
@@ -877,6 +878,91 @@ def fusing(t):
     x = t.arange(16.0).view(1, 2, 2, 4) / 10
     yield fused, bool(t.allclose(fused(x), norm(conv(x)), atol=1e-5))
     yield attempt(t.nn.utils.fuse_conv_bn_eval, conv.train(), norm)
+
+
+@scenario
+def pruning(t):
+    prune = importlib.import_module(f"{t.__name__}.nn.utils.prune")
+    m = t.nn.Linear(4, 3)
+    weight = m.weight
+    yield prune.l1_unstructured(m, "weight", amount=5) is m, m.weight, m.weight_mask, m.weight_orig is weight
+    yield list(m.state_dict()), [name for name, _ in m.named_parameters()], prune.is_pruned(m)
+    prune.ln_structured(m, "weight", amount=1, n=2, dim=0)
+    yield m.weight, m.weight_mask, len(m._forward_pre_hooks)
+    m(t.ones(1, 4)).sum().backward()
+    yield m.weight_orig.grad
+    prune.random_unstructured(m, "bias", amount=0.5)
+    yield m.bias_mask
+    prune.remove(m, "weight")
+    yield m.weight, type(m.weight), m.weight is weight, attempt(prune.remove, m, "weight")
+    other = t.nn.Linear(4, 3)
+    prune.global_unstructured([(m, "weight"), (other, "weight")], prune.L1Unstructured, amount=0.4)
+    yield m.weight_mask, other.weight_mask
+    prune.custom_from_mask(other, "bias", t.tensor([1, 0, 1]))
+    prune.random_structured(other, "weight", 2, dim=1)
+    yield other.bias, other.weight
+    for call in (
+        lambda: prune.l1_unstructured(t.nn.Linear(2, 2), "weight", amount=5),
+        lambda: prune.l1_unstructured(t.nn.Linear(2, 2), "weight", amount=-1),
+        lambda: prune.l1_unstructured(t.nn.Linear(2, 2), "weight", amount=1.5),
+        lambda: prune.l1_unstructured(t.nn.Linear(2, 2), "weight", amount="x"),
+        lambda: prune.ln_structured(t.nn.Linear(2, 2), "bias", amount=1, n=2, dim=0),
+        lambda: prune.ln_structured(t.nn.Linear(2, 2), "weight", amount=1, n=2, dim=3),
+    ):
+        yield attempt(call)
+    yield prune.L1Unstructured(amount=2).prune(t.tensor([1.0, -3.0, 2.0, 0.5]))
+
+
+@scenario
+def data_parallel(t):
+    m = t.nn.DataParallel(t.nn.Linear(2, 1))
+    yield m, list(m.state_dict()), m(t.ones(3, 2)).shape, m.device_ids
+
+
+@scenario
+def normalized_weights(t):
+    m = t.nn.utils.parametrizations.weight_norm(t.nn.Linear(3, 2))
+    yield m, list(m.state_dict()), m.weight
+    m(t.ones(1, 3)).sum().backward()
+    yield [p.grad for p in m.parameters()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        old = t.nn.utils.weight_norm(t.nn.Linear(3, 2), dim=None)
+    yield old, list(old.state_dict()), old(t.ones(1, 3)), [name for name, _ in old.named_parameters()]
+    t.nn.utils.remove_weight_norm(old)
+    yield [name for name, _ in old.named_parameters()], attempt(t.nn.utils.remove_weight_norm, old)
+
+
+@scenario
+def spectral_norms(t):
+    m = t.nn.utils.parametrizations.spectral_norm(t.nn.Linear(3, 2), n_power_iterations=3)
+    yield list(m.state_dict()), m(t.ones(1, 3)), t.linalg.matrix_norm(m.eval().weight, 2)
+    old = t.nn.utils.spectral_norm(t.nn.Conv2d(2, 3, 2))
+    yield list(old.state_dict()), dict(old.state_dict()._metadata), old(t.ones(1, 2, 3, 3))
+    yield t.nn.utils.spectral_norm(t.nn.Conv2d(2, 3, 2)).load_state_dict(old.state_dict())
+    t.nn.utils.remove_spectral_norm(old)
+    yield [name for name, _ in old.named_parameters()], attempt(t.nn.utils.remove_spectral_norm, old)
+
+
+@scenario
+def orthogonal_weights(t):
+    for kind in ("matrix_exp", "cayley", "householder"):
+        for shape in ((3, 3), (2, 4), (4, 2)):
+            m = t.nn.utils.parametrizations.orthogonal(t.nn.Linear(*shape), orthogonal_map=kind)
+            w = m.weight
+            gram = w @ w.mT if w.size(0) < w.size(1) else w.mT @ w
+            yield bool(t.allclose(gram, t.eye(gram.size(0)), atol=1e-5)), list(m.state_dict())
+    yield attempt(t.nn.utils.parametrizations.orthogonal, t.nn.Linear(2, 2), "bias")
+    yield attempt(t.nn.utils.parametrizations.orthogonal, t.nn.Linear(2, 2), orthogonal_map="other")[0][0]
+
+
+@scenario
+def gradients_of_convolutions(t):
+    x, w = t.arange(32.0).view(1, 2, 4, 4), t.arange(36.0).view(2, 2, 3, 3)
+    grad = t.ones(1, 2, 2, 2)
+    gradients = importlib.import_module(f"{t.__name__}.nn.grad")
+    yield gradients.conv2d_input(x.shape, w, grad), gradients.conv2d_weight(x, w.shape, grad)
+    yield gradients.conv1d_input((1, 3, 4), w[0], t.ones(1, 2, 2))
 
 
 @scenario

@@ -30,8 +30,8 @@ tier: str = _choice("TORCHLIKE_TIER", "auto", TIERS)
 #: Whether each compilation is explained on standard error.
 log_compiles: bool = _flag("TORCHLIKE_LOG_COMPILES", False)
 #: Positions kept in all tries together, op instances kept, and compiled programs kept.
-max_positions: int = _count("TORCHLIKE_MAX_POSITIONS", 60_000)
-max_instances: int = _count("TORCHLIKE_MAX_INSTANCES", 6_000)
+max_positions: int = _count("TORCHLIKE_MAX_POSITIONS", 20_000)
+max_instances: int = _count("TORCHLIKE_MAX_INSTANCES", 3_000)
 max_programs: int = _count("TORCHLIKE_MAX_PROGRAMS", 1_024)
 #: Operations after which a trace is run even if nobody asked for a value.
 max_trace: int = _count("TORCHLIKE_MAX_TRACE", 2_000)

@@ -1,8 +1,8 @@
 """Forks beside XLA, whose threads a forked child does not have.
 
-Before a fork, whatever is recorded or being computed is finished: in the child nobody would finish it, and whoever asked
-for it would wait for ever. The child computes with NumPy from then on. JAX's warning that forking is unsafe is about
-what is taken care of here.
+Before a fork, whatever is recorded or being computed is finished: in the child nobody would finish it, and whoever
+asked for it would wait for ever. The child computes with NumPy from then on. JAX's warning that forking is unsafe is
+about what is taken care of here.
 """
 
 from __future__ import annotations

@@ -10,8 +10,9 @@ import importlib
 #: The modules that declare operators, in the order of what they build on.
 MODULES = (
     "arithmetic", "creation", "shape", "memory", "indexing", "elementwise", "comparison", "reduction", "sorting", "joining",
-    "gathering", "matmul", "activation", "loss",
+    "gathering", "statistics", "special_functions", "complex_numbers", "matmul", "activation", "loss",
     "regression_loss", "normalization", "dropout", "embedding", "convolution", "pooling", "adaptive_pooling",
+    "padding", "attention", "rnn",
     "random_ops",
 )  # fmt: skip
 

@@ -48,7 +48,7 @@ def _rectify_backward(out, g):
 _rectify.defvjp(_rectify_forward, _rectify_backward)
 
 
-@op(namespaces=("torch", "Tensor"), node="ReluBackward0", inplace=True, recompute=False, name="relu")
+@op(namespaces=("torch", "Tensor"), node="ReluBackward0", inplace=True, elementwise=True, name="relu")
 def _relu(input):
     """``max(0, x)``, element by element."""
     if input.dtype == np.bool_:

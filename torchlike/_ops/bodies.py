@@ -28,6 +28,18 @@ def type_name_of(x: Any) -> str:
     return SCALAR_TYPE_NAMES[from_numpy_dtype(np.dtype(x.dtype))]
 
 
+_C_NAMES = {
+    "float64": "double", "float32": "float", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "int64": "long int",
+    "int32": "int", "int16": "short int", "int8": "signed char", "uint8": "unsigned char", "complex64": "c10::complex<float>",
+    "complex128": "c10::complex<double>",
+}  # fmt: skip
+
+
+def c_name(t: Any) -> str:
+    """What some of torch's messages call a tensor's dtype: float, long int, ..."""
+    return _C_NAMES.get(t.dtype.name, t.dtype.name)
+
+
 def is_half(dtype: Any) -> bool:
     """Whether results of this dtype are computed in float32."""
     return np.dtype(dtype).itemsize == 2 and np.dtype(dtype).kind not in "iu"

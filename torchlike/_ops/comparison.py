@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 from jax import lax
 
-from torchlike._engine.value import Spec
 from torchlike._ops import op as machinery
-from torchlike._ops.bodies import constant, convert, kind, truth, type_name_of
-from torchlike._ops.indexing import index as index_by
+from torchlike._ops.bodies import c_name, constant, kind, truth, type_name_of
 from torchlike._ops.op import Array, Number, Promote, call, call_inplace, call_out, composite, op, pointwise
 from torchlike._tensor import dtypes
 from torchlike._tensor.promotion import DIMENSIONED, NUMBER, SCALAR_TYPE_NAMES, ZERO_DIM, result_type_of
-from torchlike._tensor.tensor import CPU, Tensor, dtype_of, from_array, host_array
+from torchlike._tensor.tensor import Tensor, from_array, host_array
 
 _PLAIN = (None, (), None)
 _BOOL = Promote.BOOL_RESULT
@@ -117,7 +115,15 @@ def isneginf(input, *, out=None):
 @op(nondiff=True)
 def isreal(input):
     """Whether each element has no imaginary part."""
-    return lax.eq(lax.imag(input), constant(lax.imag(input), 0)) if kind(input) == "c" else lax.eq(lax.real(input) if kind(input) == "c" else convert(input, np.bool_), convert(input, np.bool_))
+    if kind(input) != "c":
+        return lax.full(input.shape, True, np.bool_)
+    return lax.eq(lax.imag(input), constant(lax.imag(input), 0))
+
+
+@composite()
+def is_nonzero(input):
+    """Whether the only element is not zero; a Python bool."""
+    return bool(input)
 
 
 # Whether two tensors are alike.
@@ -176,8 +182,6 @@ def equal(input, other):
     """Whether two tensors have the same shape and elements; a Python bool."""
     if not isinstance(other, Tensor):
         raise TypeError(f"equal(): argument 'other' (position 2) must be Tensor, not {type(other).__name__}")
-    if input.dtype is not other.dtype:
-        raise RuntimeError(f"Expected object of data type {input.dtype} but got data type {other.dtype} for argument 'other'")
     if input._spec.shape != other._spec.shape:
         return False
     return bool(np.array_equal(host_array(input), host_array(other)))
@@ -339,10 +343,16 @@ def _in_place(function: Callable) -> Callable:
     return method
 
 
+def _invert(self):
+    if kind(self._spec) in "fc":
+        raise TypeError("~ (operator.invert) is only implemented on integer and Boolean-type tensors")
+    return bitwise_not(self)
+
+
 _METHODS = {
     "__eq__": _operator(eq), "__ne__": _operator(ne), "__lt__": _operator(lt), "__le__": _operator(le),
     "__gt__": _operator(gt), "__ge__": _operator(ge),
-    "__invert__": lambda self: bitwise_not(self),
+    "__invert__": _invert,
 }  # fmt: skip
 for _symbol, _function in (
     ("and", bitwise_and), ("or", bitwise_or), ("xor", bitwise_xor), ("lshift", bitwise_left_shift),
@@ -395,6 +405,14 @@ def where(condition, input=None, other=None, *, out=None):
     """``input_i`` where the condition holds and ``other_i`` where not; without the two, the positions where it holds."""
     if input is None and other is None:
         return condition.nonzero(as_tuple=True)
+    if input is None or other is None:
+        given = ", ".join(type(x).__name__ for x in (condition, input, other) if x is not None)
+        raise TypeError(
+            f"where() received an invalid combination of arguments - got ({given}), but expected one of:\n * (Tensor "
+            "condition)\n * (Tensor condition, Tensor input, Tensor other, *, Tensor out = None)\n * (Tensor condition, "
+            "Number self, Tensor other)\n * (Tensor condition, Tensor input, Number other)\n * (Tensor condition, Number "
+            "self, Number other)\n"
+        )
     result = _chosen(condition, input, other)
     if out is not None:
         machinery.write_out(out, result)
@@ -415,11 +433,7 @@ def _check_mask(name: str, mask: Any) -> None:
     if not isinstance(mask, Tensor):
         raise TypeError(f"{name}(): argument 'mask' (position 1) must be Tensor, not {type(mask).__name__}")
     if mask.dtype is not dtypes.bool_:
-        raise RuntimeError(f"{name} only supports boolean masks, but got mask with dtype {_c_name(mask)}")
-
-
-def _c_name(t: Tensor) -> str:
-    return str(t.dtype).removeprefix("torch.")
+        raise RuntimeError(f"{name} only supports boolean masks, but got mask with dtype {c_name(mask)}")
 
 
 @op(name="masked_fill", namespaces=("_private",), node="MaskedFillBackward0", recompute=True)
@@ -441,11 +455,11 @@ def _filled(x: Any, mask: Any, value: Any) -> Any:
 
 
 def _fill_call(self: Tensor, mask: Any, value: Any) -> tuple:
-    _check_mask("masked_fill", mask)
+    _check_mask("masked_fill_", mask)
     if isinstance(value, Tensor):
         if value._spec.ndim:
             raise RuntimeError(
-                f"masked_fill only supports a 0-dimensional value tensor, but got tensor with {value._spec.ndim} dimension(s)."
+                f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._spec.ndim} dimension(s)."
             )
         return _masked_fill_tensor.operator, (self, mask, value), _PLAIN
     check_fits(value, self.dtype)
@@ -453,7 +467,7 @@ def _fill_call(self: Tensor, mask: Any, value: Any) -> tuple:
 
 
 _C_NAMES = {
-    "float64": "double", "float32": "float", "float16": "at::Half", "bfloat16": "c10::BFloat16", "int64": "int64_t",
+    "float64": "double", "float32": "float", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "int64": "int64_t",
     "int32": "int", "int16": "int16_t", "int8": "int8_t", "uint8": "uint8_t", "bool": "bool",
 }  # fmt: skip
 
@@ -498,7 +512,7 @@ def _masked_select(input, places: Array, shape):
 def masked_select(input, mask, *, out=None):
     """The elements of ``input`` where the mask holds, in one dimension."""
     if mask.dtype is not dtypes.bool_:
-        raise RuntimeError(f"masked_select: expected BoolTensor for mask")
+        raise RuntimeError("masked_select: expected BoolTensor for mask")
     shape = machinery.broadcast_shapes([input._spec.shape, mask._spec.shape])
     places = np.flatnonzero(np.broadcast_to(host_array(mask), shape))
     result = _masked_select(input, from_array(places, input.device), shape)

@@ -11,7 +11,7 @@ from jax import numpy as jnp
 
 from torchlike._ops import arithmetic
 from torchlike._ops import op as machinery
-from torchlike._ops.bodies import choose, constant, kind, type_name_of
+from torchlike._ops.bodies import c_name, choose, constant, convert, kind, type_name_of
 from torchlike._ops.op import Array, Number, Promote, call, call_inplace, call_out, composite, op, pointwise
 from torchlike._tensor import dtypes
 from torchlike._tensor.promotion import SCALAR_TYPE_NAMES
@@ -225,7 +225,7 @@ def _refuse_bool_and_complex(kernel: str, x: Any) -> None:
 def floor(input, *, out=None):
     """The largest whole number that is not greater, of each element."""
     if kind(input) == "c":
-        raise RuntimeError("floor is not supported for complex inputs")
+        raise NotImplementedError("floor is not supported for complex inputs")
     _refuse_bool_and_complex("floor_vml_cpu", input)
     return input if _whole(input) else lax.floor(input)
 
@@ -234,7 +234,7 @@ def floor(input, *, out=None):
 def ceil(input, *, out=None):
     """The smallest whole number that is not less, of each element."""
     if kind(input) == "c":
-        raise RuntimeError("ceil is not supported for complex inputs")
+        raise NotImplementedError("ceil is not supported for complex inputs")
     _refuse_bool_and_complex("ceil_vml_cpu", input)
     return input if _whole(input) else lax.ceil(input)
 
@@ -248,7 +248,7 @@ def truncated(x: Any) -> Any:
 def trunc(input, *, out=None):
     """Each element without its fraction."""
     if kind(input) == "c":
-        raise RuntimeError("trunc is not supported for complex inputs")
+        raise NotImplementedError("trunc is not supported for complex inputs")
     _refuse_bool_and_complex("trunc_vml_cpu", input)
     return input if _whole(input) else truncated(input)
 
@@ -289,9 +289,8 @@ composite(namespaces=("special",), name="round")(_round)
 def sign(input, *, out=None):
     """-1, 0 or 1 as each element is negative, zero or positive."""
     if kind(input) == "c":
-        raise RuntimeError(
-            "Unlike NumPy, torch.sign doesn't allow complex inputs. Use torch.sgn instead. To calculate the sign of a "
-            "complex number, use torch.sgn instead."
+        raise NotImplementedError(
+            "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use torch.sgn instead."
         )
     return input if kind(input) == "b" else lax.sign(input)
 
@@ -411,7 +410,7 @@ def logit(input, eps=None, *, out=None):
 
 def _refuse_complex(function: str, x: Any) -> None:
     if kind(x) == "c":
-        raise RuntimeError(f"{function} is not supported for complex types")
+        raise NotImplementedError(f"{function} is not supported for complex types")
 
 
 def _at_least(x: Any, bound: Any) -> Any:
@@ -463,7 +462,7 @@ def _clamp_call(input: Any, min: Any, max: Any) -> tuple[Any, tuple, tuple]:
 
 
 def _types(input: Any, min: Any, max: Any) -> str:
-    return ", ".join(type(x).__name__ for x in (input, min, max))
+    return ", ".join(type(x).__name__ for x in (input, min, max) if x is not None)
 
 
 @composite(alias=("clip",))
@@ -543,7 +542,7 @@ def _need_tensor(function: str, other: Any) -> None:
 def maximum(input, other, *, out=None):
     """The greater of two elements, NaN where one is; at a tie each takes half of the gradient."""
     if kind(input) == "c":
-        raise RuntimeError("maximum does not support complex inputs.")
+        raise RuntimeError("maximum not implemented for complex tensors.")
     return lax.max(input, other)
 
 
@@ -551,7 +550,7 @@ def maximum(input, other, *, out=None):
 def minimum(input, other, *, out=None):
     """The lesser of two elements, NaN where one is; at a tie each takes half of the gradient."""
     if kind(input) == "c":
-        raise RuntimeError("minimum does not support complex inputs.")
+        raise RuntimeError("minimum not implemented for complex tensors.")
     return lax.min(input, other)
 
 
@@ -615,7 +614,12 @@ def _x_log_y(input: Any, other: Any) -> Any:
     return choose(zero, constant(input, 0), lax.mul(input, lax.log(choose(zero, constant(other, 1), other))))
 
 
-@pointwise(inplace=True)
+def _same_types(input: Tensor, values: Tensor) -> None:
+    if input.dtype is not values.dtype:
+        raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
+
+
+@pointwise(inplace=True, check=_same_types)
 def heaviside(input, values: Array, *, out=None):
     """The step function: 0 below zero, 1 above, ``values_i`` at zero."""
     zero = constant(input, 0)
@@ -649,19 +653,27 @@ def lcm(input, other, *, out=None):
 def nextafter(input, other, *, out=None):
     """The floating-point number next to each element in the direction of ``other``'s."""
     shape = machinery.broadcast_shapes([input.shape, other.shape])
-    return lax.nextafter(machinery._broadcast(input, shape), machinery._broadcast(other, shape))
+    common = jnp.promote_types(input.dtype, other.dtype)
+    return lax.nextafter(*[machinery._broadcast(convert(x, common), shape) for x in (input, other)])
 
 
 @pointwise(name="lerp", namespaces=("_private",), node="LerpBackward0", promote=Promote.FIRST)
 def _lerp(input, end: Array, weight: Number):
     """Between two tensors, by a number."""
+    _only_fractions("lerp_kernel_scalar", input)
     return _between(input, end, weight)
 
 
 @pointwise(name="_lerp_tensor", namespaces=("_private",), node="LerpBackward1", promote=Promote.FIRST)
 def _lerp_tensor(input, end: Array, weight: Array):
     """Between two tensors, by a tensor."""
+    _only_fractions("lerp_kernel_tensor", input)
     return _between(input, end, weight)
+
+
+def _only_fractions(kernel: str, x: Any) -> None:
+    if kind(x) in "biu":
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{type_name_of(x)}'")
 
 
 def _between(start: Any, end: Any, weight: Any) -> Any:
@@ -676,12 +688,8 @@ def _between(start: Any, end: Any, weight: Any) -> Any:
 def _lerp_call(input: Any, end: Any, weight: Any) -> tuple:
     for name, x in (("end", end), ("weight", weight)):
         if isinstance(x, Tensor) and x.dtype is not input.dtype:
-            raise RuntimeError(f"expected dtype {_c_name(input)} for `{name}` but got dtype {_c_name(x)}")
+            raise RuntimeError(f"expected dtype {c_name(input)} for `{name}` but got dtype {c_name(x)}")
     return (_lerp_tensor if isinstance(weight, Tensor) else _lerp).operator, (input, end, weight), _PLAIN
-
-
-def _c_name(t: Tensor) -> str:
-    return {"float32": "float", "float64": "double", "int64": "long int", "int32": "int"}.get(t.dtype.name, t.dtype.name)
 
 
 @composite()
@@ -708,7 +716,7 @@ def addcdiv(input, tensor1: Array, tensor2: Array, *, value: Number = 1):
     """The input plus a number times the quotient of two tensors."""
     if kind(input) in "biu":
         raise RuntimeError(
-            "Integer division with addcdiv is no longer supported, and in a future release addcdiv will perform a true division "
+            "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform a true division "
             "of tensor1 and tensor2. The historic addcdiv behavior can be implemented as (input + value * "
             "torch.trunc(tensor1 / tensor2)).to(input.dtype) for integer inputs and as (input + value * tensor1 / tensor2) for "
             "float inputs. The future addcdiv behavior is just the latter implementation: (input + value * tensor1 / "

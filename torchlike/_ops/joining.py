@@ -593,7 +593,7 @@ def _spacings(input: Tensor, spacing: Any, dims: Sequence[int]) -> list[Any]:
 
 @composite(namespaces=("torch",))
 def gradient(input, *, spacing=1, dim=None, edge_order=1):
-    """Estimates of the derivative along each dimension by second-order central differences; a list, one for each."""
+    """Estimates of the derivative along each dimension by second-order central differences, one for each."""
     spacing = 1 if spacing is None else spacing
     dims = range(input._spec.ndim) if dim is None else (dim,) if isinstance(dim, int) else dim
     dims = [wrap_dim(d, input._spec.ndim) for d in dims]
@@ -602,7 +602,7 @@ def gradient(input, *, spacing=1, dim=None, edge_order=1):
     for d in dims:
         if input._spec.shape[d] < edge_order + 1:
             raise RuntimeError("torch.gradient expected each dimension size to be at least edge_order+1")
-    return [_derivative(input, s, d, edge_order) for s, d in zip(_spacings(input, spacing, dims), dims, strict=True)]
+    return tuple([_derivative(input, s, d, edge_order) for s, d in zip(_spacings(input, spacing, dims), dims, strict=True)])
 
 
 def _derivative(t: Tensor, spacing: Any, axis: int, edge_order: int) -> Tensor:

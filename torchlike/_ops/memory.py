@@ -12,7 +12,8 @@ from torchlike._ops import op as machinery
 from torchlike._ops.op import composite, op
 from torchlike._tensor import dtypes
 from torchlike._tensor.dtypes import dtype as Dtype
-from torchlike._tensor.memory_format import preserve_format
+from torchlike._tensor.layout import is_dense, wrap_strided
+from torchlike._tensor.memory_format import contiguous_format, preserve_format
 from torchlike._tensor.placement import put, resolve
 from torchlike._tensor.promotion import SCALAR_TYPE_NAMES
 from torchlike._tensor.tensor import CPU, Tensor, assign, detached, edge_of, legacy_type, strides_of, value_of, wrap
@@ -20,9 +21,16 @@ from torchlike._tensor.views import is_contiguous
 from torchlike._tape.graph import Bridge, IdentityNode, node_class, zeros
 
 
-def _copied(t: Tensor, value: Value, name: str) -> Tensor:
-    """A tensor of its own storage with ``value``, which is ``t``'s, and a history that passes gradients through."""
-    out = wrap(value, t._storage.device)
+def _copied(t: Tensor, value: Value, name: str, ordered: bool = False) -> Tensor:
+    """A tensor of its own storage with ``value``, which is ``t``'s, and a history that passes gradients through.
+
+    It has ``t``'s order of dimensions in memory, unless that is not dense or ``ordered`` asks for the usual one.
+    """
+    strides = strides_of(t)
+    if ordered or t._view is None or not is_dense(t._spec.shape, strides):
+        out = wrap(value, t._storage.device)
+    else:
+        out = wrap_strided(value, strides, t._storage.device)
     if threads.grad_enabled:
         edge = edge_of(t)
         if edge is not None:
@@ -34,7 +42,7 @@ def _copied(t: Tensor, value: Value, name: str) -> Tensor:
 @composite()
 def clone(input, *, memory_format=preserve_format):
     """A copy of the tensor; gradients flow back to the original."""
-    return _copied(input, value_of(input), "CloneBackward0")
+    return _copied(input, value_of(input), "CloneBackward0", memory_format is contiguous_format)
 
 
 @composite(namespaces=("Tensor",))
@@ -42,10 +50,10 @@ def contiguous(self, memory_format=None):
     """The tensor itself where its elements lie in order in memory, else a copy in which they do."""
     if self._view is None or is_contiguous(self._spec.shape, strides_of(self)):
         return self
-    return clone(self)
+    return clone(self, memory_format=contiguous_format)
 
 
-@op(name="_to_copy", namespaces=("_private",), node="ToCopyBackward0")
+@op(name="_to_copy", namespaces=("_private",), node="ToCopyBackward0", elementwise=True)
 def _cast(input, dtype):
     """The elements converted to another dtype."""
     return machinery._cast(input, dtype.np)
@@ -326,7 +334,7 @@ def set_(self, source=None, storage_offset=0, size=None, stride=None):
         untyped = getattr(source, "_untyped_storage", source)
         if size is None:
             size, stride = (untyped.nbytes() // self.itemsize,), (1,)
-        source = tensor_on(untyped, self.dtype, storage_offset, tuple(size), tuple(stride))
+        source = tensor_on(untyped, self.dtype, storage_offset, size, stride)
     elif size is not None:
         source = source.as_strided(size, stride, storage_offset)
     if source.dtype is not self.dtype:

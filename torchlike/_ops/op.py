@@ -23,9 +23,11 @@ from torchlike._ops import arguments
 from torchlike._tensor import dtypes
 from torchlike._tensor.dtypes import dtype
 from torchlike._tensor.promotion import DIMENSIONED, NUMBER, SCALAR_TYPE_NAMES, ZERO_DIM, castable, result_type_of
+from torchlike._tensor.layout import elementwise_strides, wrap_strided
 from torchlike._tensor.storage import Storage
 from torchlike._tensor.tensor import CPU, Tensor, assign, dtype_of, edge_of, strides_of, value_of, wrap
-from torchlike._tape.graph import Bridge, CopySlices, OpNode, next_sequence, node_class
+from torchlike._tensor.views import is_contiguous
+from torchlike._tape.graph import Bridge, CopySlices, OpNode, next_sequence, node_class, observed, observers
 
 # Markers for annotations of declarations.
 Array = "Array"
@@ -49,7 +51,7 @@ class Op:
     """A declared operator: what dispatch needs of it, and what tables are made of."""
 
     __slots__ = (
-        "alias", "body", "check", "differentiable", "doc", "function", "inplace", "kernel", "layout", "name", "namespaces",
+        "alias", "body", "check", "differentiable", "doc", "elementwise", "function", "inplace", "kernel", "layout", "name", "namespaces",
         "node", "node_classes", "parameters", "promote", "returns", "statics", "tensors",
     )  # fmt: skip
 
@@ -62,6 +64,7 @@ class Op:
         self.inplace: bool = options.get("inplace", False)
         self.node = options.get("node") or camel_case(name) + "Backward0"
         self.differentiable: bool = not options.get("nondiff", False)
+        self.elementwise: bool = options.get("elementwise", options.get("recompute", False))
         self.returns = options.get("returns")
         self.check = options.get("check")
         self.doc = inspect.getdoc(body)
@@ -288,14 +291,14 @@ def _node(op: Op, static, instance: Instance, args, out: Storage, outs: list[Val
     node.instance = instance
     if not instance.residuals:
         node.residuals = ()
-        return node
+        return observed(node) if observers else node
     n = len(args)
     node.residuals = [args[p]._storage.value if p < n else outs[p - n] for p in instance.residuals]
     node.saved = saved = [args[p]._storage if p < n else out for p in instance.residuals if p <= n]
     node.versions = [s.version for s in saved]
     if instance.opaque:
         node.inputs = [args[i]._storage.value for i in instance.arrays]
-    return node
+    return observed(node, args, outs) if observers else node
 
 
 def _class_of(op: Op, static: Any, instance: Instance) -> type:
@@ -323,7 +326,7 @@ def _call_any(op: Op, args: Sequence[Any], static: Any) -> Any:
         else:
             return arguments.dispatch_other(op, args, static)
     outs, instance = threads.trace.record(op.kernel, static, inputs, mask)
-    results = tuple([wrap(v, device or CPU) for v in outs[: instance.n_out]])
+    results = _results(op, args, outs[: instance.n_out], device or CPU)
     if mask:
         cls = instance.node_class or _class_of(op, static, instance)
         node = make_node(cls, instance, args, inputs, outs, edges, results)
@@ -336,10 +339,20 @@ def _call_any(op: Op, args: Sequence[Any], static: Any) -> Any:
     return results[0] if len(results) == 1 else results
 
 
+def _results(op: Op, args: Sequence[Any], outs: Sequence[Value], device: Any) -> tuple[Tensor, ...]:
+    """Tensors of an operator's results, in the memory order of its inputs where it works element by element."""
+    if op.elementwise:
+        strided = [(a._spec.shape, strides_of(a)) for a in args if isinstance(a, Tensor)]
+        if not all(is_contiguous(*s) for s in strided):
+            return tuple([wrap_strided(v, elementwise_strides(v.spec, strided), device) for v in outs])
+    return tuple([wrap(v, device) for v in outs])
+
+
 def make_node(cls: type, instance: Instance, args, inputs, outs, edges, results) -> OpNode:
     """The node of a recorded instance, holding the residuals that its transpose wants."""
     if not instance.residuals:
-        return cls(instance, edges, (), None, None)
+        node = cls(instance, edges, (), None, None)
+        return observed(node) if observers else node
     pool = [*inputs, *outs]
     residuals = [pool[p] for p in instance.residuals]
     if instance.takes_numbers:
@@ -350,7 +363,8 @@ def make_node(cls: type, instance: Instance, args, inputs, outs, edges, results)
     kept = None
     if instance.opaque:
         kept = [x if type(x) is Value else concrete(np.asarray(x)) for x in (inputs[i] for i in instance.arrays)]
-    return cls(instance, edges, residuals, saved, kept)
+    node = cls(instance, edges, residuals, saved, kept)
+    return observed(node, args, outs) if observers else node
 
 
 _NUMBERS = frozenset((bool, int, float, complex))
@@ -588,29 +602,6 @@ def cast_value(value: Value, target: np.dtype) -> Value:
     return value if value.spec.dtype == target else record(CAST, (target,), (value,))[0][0]
 
 
-def fused_step(
-    function: Callable, tensors: Sequence[Tensor], numbers: Sequence[float], static: Any
-) -> list[Value]:
-    """Record ``function(static, arrays, numbers) -> arrays`` as one operation; its results are bare values.
-
-    ``numbers`` are run-time arguments from the first call on: a new learning rate does not make a new program.
-    """
-    kernel = _fused.get(function)
-    if kernel is None:
-
-        def bind(static, inputs):
-            n = static[0]
-            return lambda *operands: function(static[1], operands[:n], operands[n:])
-
-        kernel = _fused[function] = Kernel(function.__name__, bind)
-    values = [value_of(t) for t in tensors]
-    values += [concrete(np.array(x, np.float64)) for x in numbers]
-    return record(kernel, (len(tensors), static), values)[0]
-
-
-_fused: dict[Callable, Kernel] = {}
-
-
 # Declaring.
 
 #: Every declared operator under its public names: (namespace, name) -> Op or composite function.
@@ -684,6 +675,6 @@ def exports(namespace: str) -> dict[str, Any]:
 
 
 __all__ = [
-    "REGISTRY", "Array", "Arrays", "Number", "Op", "Promote", "call", "composite", "exports", "fused_step", "op",
+    "REGISTRY", "Array", "Arrays", "Number", "Op", "Promote", "call", "composite", "exports", "op",
     "pointwise", "reduction",
 ]  # fmt: skip

@@ -69,7 +69,7 @@ def _sum(input, dim=None, keepdim=False, *, dtype=None, out=None):
 def nansum(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """The sum as :func:`sum` has it, NaN counting as zero."""
     if kind(input) == "c":
-        raise RuntimeError("nansum does not support complex inputs")
+        raise RuntimeError("nansum on CPU does not support complex inputs")
     x, target = _accumulated(input, dtype)
     axes = axes_of(dim, input.ndim)
     if kind(x) == "f":
@@ -181,7 +181,8 @@ def _extreme_all(name: str, reduce: Callable) -> Callable:
 def _extreme_along(name: str, reduce: Callable, find: Callable) -> Callable:
     def body(input, dim, keepdim):
         axis = wrap_dim(dim, input.ndim)
-        _no_complex(f"{name}_cpu", input)
+        if kind(input) == "c":
+            raise RuntimeError(f"{name}(): does not support complex input")
         if not input.ndim:
             return input, np.zeros((), INT64)
         _no_elements(name, input, (axis,))
@@ -235,8 +236,8 @@ _declare_overloads("max", _of_overloads(_max_all, _max_along, maximum))
 _declare_overloads("min", _of_overloads(_min_all, _min_along, minimum))
 
 
-def _check_extreme(name: str, x: Any, axes: tuple[int, ...], dim: Any) -> None:
-    _no_complex(f"{name}_cpu", x)
+def _check_extreme(name: str, kernel: str, x: Any, axes: tuple[int, ...], dim: Any) -> None:
+    _no_complex(kernel, x)
     if not x.size:
         if dim in (None, ()):
             raise IndexError(
@@ -250,7 +251,7 @@ def _check_extreme(name: str, x: Any, axes: tuple[int, ...], dim: Any) -> None:
 def amax(input, dim=(), keepdim=False, *, out=None):
     """The maximum over ``dim``, its gradient shared evenly between ties."""
     axes = axes_of(dim, input.ndim)
-    _check_extreme("amax", input, axes, dim)
+    _check_extreme("amax", "max_values_cpu", input, axes, dim)
     return reduced(lax.reduce_max(input, axes), axes, keepdim)
 
 
@@ -258,7 +259,7 @@ def amax(input, dim=(), keepdim=False, *, out=None):
 def amin(input, dim=(), keepdim=False, *, out=None):
     """The minimum over ``dim``, its gradient shared evenly between ties."""
     axes = axes_of(dim, input.ndim)
-    _check_extreme("amin", input, axes, dim)
+    _check_extreme("amin", "min_values_cpu", input, axes, dim)
     return reduced(lax.reduce_min(input, axes), axes, keepdim)
 
 
@@ -268,15 +269,15 @@ def aminmax(input, *, dim=None, keepdim=False, out=None):
     if dim is None and not input.size:
         raise RuntimeError("aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.")
     axes = axes_of(dim, input.ndim)
-    _no_complex("aminmax", input)
+    _no_complex("aminmax_cpu", input)
     return tuple(reduced(f(input, axes), axes, keepdim) for f in (lax.reduce_min, lax.reduce_max))
 
 
 def _arg(name: str, find: Callable, x: Any, dim: int | None, keepdim: bool) -> Any:
     if kind(x) in "bc":
-        raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{type_name_of(x)}'")
+        raise RuntimeError(f"{name}(): does not support {'bool' if kind(x) == 'b' else 'complex'} input")
     if dim is None and not x.size:
-        raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.")
+        raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0.")
     axis = None if dim is None else wrap_dim(dim, x.ndim)
     if not x.ndim:
         return np.zeros((), INT64)
@@ -338,13 +339,17 @@ def _real(dtype: np.dtype) -> np.dtype:
 
 def _moment_op(name: str, root: bool, with_mean: bool, node: str) -> Callable:
     def body(input, dim, correction, keepdim):
-        dtype = _moment_type("std and var", input)
+        dtype = _moment_type(name if with_mean else "std and var", input)
         spread, average = _variance(input, dim, correction, keepdim, root)
         spread = convert(spread, _real(dtype))
         return (spread, convert(average, dtype)) if with_mean else spread
 
     body.__doc__ = f"The operator behind :func:`{name}`."
     return reduction(name=name, namespaces=("_private",), node=node)(body)
+
+
+def _types(*values: Any) -> str:
+    return ", ".join(type(x).__name__ for x in values)
 
 
 def _moment(name: str, root: bool, with_mean: bool, doc: str) -> None:
@@ -356,6 +361,13 @@ def _moment(name: str, root: bool, with_mean: bool, doc: str) -> None:
         dim, keepdim = dim if axis is None else axis, keepdim if keepdims is None else keepdims
         if isinstance(dim, bool):
             dim, unbiased = None, dim
+        if unbiased is not None and not isinstance(unbiased, bool):
+            raise TypeError(
+                f"{name}() received an invalid combination of arguments - got ({_types(input, dim, unbiased)}), but expected one "
+                "of:\n * (Tensor input, tuple of ints dim = None, *, Number correction = None, bool keepdim = False, Tensor out = "
+                "None)\n * (Tensor input, tuple of ints dim, bool unbiased = True, bool keepdim = False, *, Tensor out = None)\n"
+                " * (Tensor input, bool unbiased = True)\n"
+            )
         if correction is None:
             correction = 0 if unbiased is False else 1
         axes = axes_of(tuple(dim) if isinstance(dim, list) else dim, input._spec.ndim)

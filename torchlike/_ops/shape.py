@@ -11,6 +11,7 @@ import numpy as np
 from torchlike._engine.instance import Kernel
 from torchlike._ops.op import composite
 from torchlike._tensor import views
+from torchlike._tensor.memory_format import contiguous_format
 from torchlike._tensor.promotion import SCALAR_TYPE_NAMES
 from torchlike._tensor.size import Size
 from torchlike._tensor.tensor import Tensor, strides_of, view_of, wrap_dim
@@ -111,7 +112,7 @@ def reshape(input, *shape, **named):
     size = infer_size(_sizes(shape or (named["shape"],)), input._spec.numel)
     strides = views.view_strides(input._spec.shape, strides_of(input), size)
     if strides is None:
-        return _reshaped(input.clone(), size, views.contiguous_strides(size), "UnsafeViewBackward0")
+        return _reshaped(input.clone(memory_format=contiguous_format), size, views.contiguous_strides(size), "UnsafeViewBackward0")
     return _reshaped(input, size, strides, "ViewBackward0")
 
 

@@ -27,12 +27,12 @@ def sorted_along(x: Any, axis: int, descending: bool = False) -> tuple[Any, Any]
 
 def _no_complex(name: str, x: Any) -> None:
     if kind(x) == "c":
-        raise RuntimeError("Sort currently does not support complex dtypes on CPU")
+        raise RuntimeError(f" {name} does not support complex dtypes on CPU")
 
 
 def _order(x: Any, dim: int, descending: bool) -> tuple[Any, Any]:
     axis = wrap_dim(dim, x.ndim)
-    _no_complex("sort", x)
+    _no_complex("Sort", x)
     if not x.ndim:
         return x, np.zeros((), INT64)
     return selecting(lambda a: sorted_along(a, axis, descending), x, axis)
@@ -79,13 +79,15 @@ def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
     """The ``k`` greatest elements along ``dim`` (the least with ``largest=False``), in order, and their positions."""
     axis = wrap_dim(dim, input.ndim)
     _no_complex("topk", input)
+    if kind(input) == "b":
+        raise RuntimeError("topk does not support bool dtypes on CPU")
     if not 0 <= k <= (input.shape[axis] if input.ndim else 1):
         raise RuntimeError("selected index k out of range")
     if not input.ndim:
         return input, np.zeros((), INT64)
 
     def greatest(x):
-        if not largest or kind(x) == "b":
+        if not largest:
             return tuple(lax.slice_in_dim(part, 0, k, axis=axis) for part in sorted_along(x, axis, largest))
         values, index = lax.top_k(x, k, axis=axis)
         return values, convert(index, INT64)
@@ -137,12 +139,17 @@ def _middle(x: Any, axis: int, skip_nan: bool) -> tuple[Any, Any]:
     return selecting(find, x, axis)
 
 
+def _ordered_numbers(x: Any) -> None:
+    if kind(x) in "bc":
+        raise NotImplementedError(f"\"median_cpu\" not implemented for '{type_name_of(x)}'")
+
+
 def _median_body(skip_nan: bool) -> Any:
     name = "nanmedian" if skip_nan else "median"
 
     def along(input, dim, keepdim):
         axis = wrap_dim(dim, input.ndim)
-        _no_complex(name, input)
+        _ordered_numbers(input)
         if not input.ndim:
             return input, np.zeros((), INT64)
         if not input.shape[axis]:
@@ -150,6 +157,7 @@ def _median_body(skip_nan: bool) -> Any:
         return _dropped(_middle(input, axis, skip_nan), axis, keepdim)
 
     def every(input):
+        _ordered_numbers(input)
         flat = lax.reshape(input, (input.size,))
         if not input.size:
             return np.full((), np.nan, input.dtype)
@@ -195,6 +203,8 @@ def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=No
 
     With ``return_inverse`` also where each element went, with ``return_counts`` also how often each occurs.
     """
+    if input.is_complex():
+        raise NotImplementedError(f"\"unique\" not implemented for '{SCALAR_TYPE_NAMES[input.dtype]}'")
     array = host_array(input)
     if dim is None:
         values, inverse, counts = np.unique(array, return_inverse=True, return_counts=True, equal_nan=False)

@@ -73,20 +73,21 @@ def replacing(path: str) -> Iterator[Any]:
     """
     target = os.path.realpath(path)
     folder = os.path.dirname(target)
-    if os.path.exists(target) and (not os.path.isfile(target) or not os.access(folder, os.W_OK | os.X_OK)):
+    exists = os.path.exists(target)
+    if exists and not (os.path.isfile(target) and os.access(target, os.W_OK) and os.access(folder, os.W_OK | os.X_OK)):
         with _written(open(target, "wb")) as file:
             yield file
         return
-    import tempfile
-
+    temporary = os.path.join(folder, f".{os.urandom(8).hex()}.tmp")
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(target)}.", dir=folder)
+        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o666)
     except OSError as error:
         raise type(error)(error.errno, error.strerror, path) from None
     try:
         with _written(open(descriptor, "wb")) as file:
             yield file
-        os.chmod(temporary, _mode_for(target))
+        if exists:
+            os.chmod(temporary, os.stat(target).st_mode & 0o7777)
         os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -104,15 +105,6 @@ def _written(file: Any) -> Iterator[Any]:
         with contextlib.suppress(OSError):
             file.close()
         raise
-
-
-def _mode_for(target: str) -> int:
-    """The permissions of the file at ``target``, or those a new one gets."""
-    if os.path.exists(target):
-        return os.stat(target).st_mode & 0o7777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
 
 
 def _check_target(path: str) -> str:

@@ -23,6 +23,18 @@ Edge = tuple[Any, int]
 
 next_sequence = itertools.count(1).__next__
 
+#: Called as ``observer(node, operands, output values)`` with each node that is made, while there is any: what hooks on saved
+#: tensors and anomaly detection see the tape grow by.
+observers: list[Callable[[Any, Sequence[Any], Sequence[Value]], None]] = []
+
+
+def observed(node: Any, operands: Sequence[Any] = (), outs: Sequence[Value] = ()) -> Any:
+    """The node, shown to the observers."""
+    for observer in observers:
+        observer(node, operands, outs)
+    return node
+
+
 FREED = (
     "Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
     "freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify "
@@ -66,6 +78,8 @@ class Node:
         self.edges = edges
         self.out_specs = out_specs
         self._seq = next_sequence()
+        if observers:
+            observed(self)
 
     @property
     def n_out(self) -> int:

@@ -5,13 +5,44 @@ An edge always leads from a newer node to an older one, so a heap on the creatio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import threading
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
 from torchlike._engine.trace import backward_boundary, threads
 from torchlike._engine.value import Value
 from torchlike._tape.graph import Bridge, Edge, Node, add_values
+
+
+#: How a node is run while anomaly detection is on: (node, gradients, create_graph) -> results. None while it is off.
+guard: Callable[[Node, Sequence[Any], bool], Sequence[Any]] | None = None
+
+_next_pass = itertools.count().__next__
+
+
+class Pass:
+    """One backward pass, while it runs."""
+
+    __slots__ = ("callbacks", "id", "outer", "roots", "wanted")
+
+    def __init__(self, roots: Sequence[Edge], wanted: Sequence[Edge] | None, outer: Pass | None):
+        self.id = _next_pass()
+        self.roots = roots
+        self.wanted = wanted
+        #: The pass that this one runs inside of.
+        self.outer = outer
+        #: Called when the pass is over.
+        self.callbacks: list[Callable[[], None]] = []
+
+
+class _Running(threading.local):
+    innermost: Pass | None = None
+
+
+#: This thread's innermost backward pass.
+running = _Running()
 
 
 def walk(
@@ -27,10 +58,16 @@ def walk(
     if not create_graph:
         backward_boundary()
     enabled, threads.grad_enabled = threads.grad_enabled, create_graph
+    outer = running.innermost
+    running.innermost = this = Pass(roots, wanted, outer)
     try:
-        return _walk(roots, grads, retain_graph, create_graph, wanted)
+        results = _walk(roots, grads, retain_graph, create_graph, wanted)
+        for callback in this.callbacks:
+            callback()
+        return results
     finally:
         threads.grad_enabled = enabled
+        running.innermost = outer
 
 
 def _walk(roots, grads, retain_graph, create_graph, wanted):
@@ -74,7 +111,10 @@ def _walk(roots, grads, retain_graph, create_graph, wanted):
             if not any(e is not None and _is_needed(e, needed, captured) for e in edges):
                 results = ()
                 continue
-        results = node.apply_tensors(gradients) if create_graph else node.apply_values(gradients)
+        if guard is not None:
+            results = guard(node, gradients, create_graph)
+        else:
+            results = node.apply_tensors(gradients) if create_graph else node.apply_values(gradients)
         if node._watched:
             results = _after(node, results, gradients, create_graph)
         if not retain_graph:

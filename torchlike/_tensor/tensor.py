@@ -237,7 +237,7 @@ class Tensor(metaclass=_TensorMeta):
         flag = bool(requires_grad)
         if flag and not self._requires_grad and self._spec.dtype.kind not in "fcV":
             if self._edge is None and not (self.dtype.is_floating_point or self.dtype.is_complex):
-                raise RuntimeError("only Tensors of floating point dtype can require gradients")
+                raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
         if not flag and self._edge is not None:
             raise RuntimeError(
                 "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in "
@@ -481,6 +481,11 @@ class Tensor(metaclass=_TensorMeta):
         from torchlike._utils import reduce_tensor
 
         return reduce_tensor(self, protocol)
+
+    def __setstate__(self, state: Any) -> None:
+        from torchlike._utils import setstate_tensor
+
+        setstate_tensor(self, state)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         from torchlike._utils import deepcopy_tensor

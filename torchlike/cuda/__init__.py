@@ -8,11 +8,13 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from torchlike._storage.typed import CUDA_CLASSES
 from torchlike._tensor.device import device as _Device
 from torchlike._tensor.legacy_types import CUDA_TYPES
 from torchlike._tensor.placement import NO_CUDA, accelerators
 
 globals().update(CUDA_TYPES)
+globals().update(CUDA_CLASSES)
 
 _current = threading.local()
 

@@ -14,9 +14,7 @@ def get_enum(reduction: str) -> int:
         ValueError: any other name.
     """
     if reduction == "elementwise_mean":
-        warnings.warn(
-            "reduction='elementwise_mean' is deprecated. Please use reduction='mean' instead.", stacklevel=2
-        )
+        warnings.warn("reduction='elementwise_mean' is deprecated. Please use reduction='mean' instead.", stacklevel=2)
         return 1
     code = _CODES.get(reduction)
     if code is None:

@@ -182,9 +182,7 @@ def trunc_normal_(
         return _draw_by_rejection(tensor, mean, std, a, b, generator)
 
 
-def _redraw_outliers(
-    tensor: Tensor, mean: float, std: float, a: float, b: float, generator: Any
-) -> Tensor:
+def _redraw_outliers(tensor: Tensor, mean: float, std: float, a: float, b: float, generator: Any) -> Tensor:
     """Draw from the normal distribution, then again (all of them, keeping the good ones) until none is outside."""
     # The bounds as the tensor's type has them, or rounding may let a draw at the bound through.
     low, high = tensor.new_tensor(a, device="cpu").item(), tensor.new_tensor(b, device="cpu").item()
@@ -196,9 +194,7 @@ def _redraw_outliers(
     return tensor if result is tensor else tensor.copy_(result)
 
 
-def _draw_by_rejection(
-    tensor: Tensor, mean: float, std: float, a: float, b: float, generator: Any
-) -> Tensor:
+def _draw_by_rejection(tensor: Tensor, mean: float, std: float, a: float, b: float, generator: Any) -> Tensor:
     """Draw uniformly, accepted with probability density / peak: for bounds far out, where few normal draws fall."""
     mode = max(a, min(mean, b))
     log_peak = -0.5 * ((mode - mean) / std) ** 2

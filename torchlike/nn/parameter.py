@@ -135,7 +135,7 @@ class UninitializedTensorMixin:
             dtype=placeholder.dtype if dtype is None else dtype,
         )
         self.__class__ = self.cls_to_become
-        self._storage, self._spec, self._view = made._storage, made._spec, made._view
+        self.__dict__.update(_storage=made._storage, _spec=made._spec, _view=made._view)
 
     @property
     def data(self) -> Tensor:
@@ -227,7 +227,7 @@ def is_lazy(param: Any) -> bool:
 
 
 def _uninitialized(cls: type, requires_grad: bool, device: Any, dtype: Any) -> Any:
-    tensor = object.__new__(cls)
+    tensor: Any = object.__new__(cls)
     tensor._placeholder = torch.empty(0, device=device, dtype=dtype)
     tensor._requires_grad = bool(requires_grad)
     return tensor
@@ -287,9 +287,7 @@ class UninitializedBuffer(UninitializedTensorMixin, Tensor):
 
     cls_to_become = Tensor
 
-    def __new__(
-        cls, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True
-    ):
+    def __new__(cls, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True):
         buffer = _uninitialized(cls, requires_grad, device, dtype)
         buffer.persistent = persistent
         buffer._is_buffer = True

@@ -100,8 +100,8 @@ class GroupOptimizer(Optimizer):
             for name, default in self._late_options.items():
                 group.setdefault(name, default)
             for p in group["params"]:
-                memory = self.state.get(p)
-                for name in self._counters if memory else ():
+                memory = self.state.get(p, {})
+                for name in self._counters:
                     if name in memory and not isinstance(memory[name], Tensor):
                         memory[name] = counter(group, p, float(memory[name]))
 
@@ -219,7 +219,11 @@ def _alike(everything: Batch, traits: list[list], each_alone: bool) -> list[Batc
     places: dict[Any, list[int]] = {}
     for i, key in enumerate(zip(*[[_plain(x) for x in trait] for trait in traits], strict=True)):
         places.setdefault(i if each_alone else key, []).append(i)
-    return [Batch(*[[column[i] for i in part] for column in everything]) for part in places.values()]
+    params, grads, memories = everything
+    return [
+        Batch([params[i] for i in part], [grads[i] for i in part], [memories[i] for i in part])
+        for part in places.values()
+    ]
 
 
 def _plain(trait: Any) -> Any:

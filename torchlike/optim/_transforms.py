@@ -332,11 +332,11 @@ def step(rule: Rule, static: tuple, arrays: tuple) -> list:
     Returns all new parameters, then the new first buffer of each, and so on.
     """
     count, options = static
-    *arrays, numbers = arrays
+    *tensors, numbers = arrays
     scalars: dict[Any, list] = {}
     results = []
     for i in range(count):
-        param, grad, *state = arrays[i::count]
+        param, grad, *state = tensors[i::count]
         dtype = _FLOAT64 if param.dtype in _DOUBLE else _FLOAT32
         if dtype not in scalars:
             vector = lax.convert_element_type(numbers, dtype)
@@ -344,8 +344,9 @@ def step(rule: Rule, static: tuple, arrays: tuple) -> list:
         is_complex = jnp.issubdtype(param.dtype, jnp.complexfloating)
         if is_complex:
             param, grad, *state = [_as_real(x) for x in (param, grad, *state)]
-        param, state = rule(JAX, param, grad, tuple(state), scalars[dtype], options)
-        results.append([lax.complex(x[..., 0], x[..., 1]) for x in (param, *state)] if is_complex else [param, *state])
+        param, new_state = rule(JAX, param, grad, tuple(state), scalars[dtype], options)
+        new = [param, *new_state]
+        results.append([lax.complex(x[..., 0], x[..., 1]) for x in new] if is_complex else new)
     return [array for column in zip(*results, strict=True) for array in column]
 
 

@@ -54,7 +54,7 @@ class OptaxOptimizer(Optimizer):
         **options: float,
     ) -> None:
         # A transformation is a tuple of functions; all else is a function that makes one.
-        self._make = (lambda: transformation) if isinstance(transformation, tuple) else transformation
+        self._make: Any = (lambda: transformation) if isinstance(transformation, tuple) else transformation
         self._names = tuple(options)
         self._kernel = Kernel("optax_step", self._bind)
         super().__init__(params, dict(options))
@@ -127,6 +127,7 @@ class OptaxOptimizer(Optimizer):
             transformation = self._transformation([numbers[i] for i in range(len(self._names))])
             tree = jax.tree_util.tree_structure(jax.eval_shape(transformation.init, params))
             updates, state = transformation.update(grads, jax.tree_util.tree_unflatten(tree, leaves), params)
-            return [*optax.apply_updates(params, updates), *jax.tree_util.tree_leaves(state)]
+            new: Any = optax.apply_updates(params, updates)
+            return [*new, *jax.tree_util.tree_leaves(state)]
 
         return run

@@ -27,6 +27,8 @@ Kwargs: TypeAlias = dict[str, Any]
 StateDict: TypeAlias = dict[str, Any]
 ParamsT: TypeAlias = Iterable[Any]
 """Tensors, ``(name, tensor)`` pairs, or dicts that each describe a group under the key ``"params"``."""
+DeviceDict: TypeAlias = dict[Any, Any]
+DeviceDtypeDict: TypeAlias = dict[Any, Any]
 GlobalOptimizerPreHook: TypeAlias = Callable[["Optimizer", Args, Kwargs], "tuple[Args, Kwargs] | None"]
 GlobalOptimizerPostHook: TypeAlias = Callable[["Optimizer", Args, Kwargs], None]
 
@@ -38,6 +40,16 @@ _CAPTURABLE_DEVICES = ["cuda", "xpu", "hpu", "privateuseone"]
 FUSED_AND_FOREACH = "`fused` and `foreach` cannot be `True` together."
 FUSED_AND_DIFFERENTIABLE = "`fused` does not support `differentiable`"
 API_CHANGED = "API has changed, `{}` argument must contain a list of singleton tensors"
+
+# The options that most optimizers share, for the docstrings of optimizers written elsewhere.
+_params_doc = "params (iterable): tensors, ``(name, tensor)`` pairs, or dicts that describe parameter groups"
+_foreach_doc = "foreach (bool, optional): accepted; there is one implementation (default: None)"
+_fused_doc = "fused (bool, optional): accepted; there is one implementation, which is fused (default: None)"
+_capturable_doc = (
+    "capturable (bool, optional): keep counters beside the parameters; for accelerators only (default: False)"
+)
+_differentiable_doc = "differentiable (bool, optional): let autograd see the step itself (default: False)"
+_maximize_doc = "maximize (bool, optional): go up rather than down (default: False)"
 
 _HOOK_REGISTRIES = tuple(
     f"_optimizer_{event}_hooks"
@@ -96,6 +108,11 @@ def _get_scalar_dtype(is_fused: bool | None = None) -> Any:
 def _get_capturable_supported_devices(supports_xla: bool = True) -> list[str]:
     """The device types on which ``capturable=True`` is allowed."""
     return [*_CAPTURABLE_DEVICES, "xla"] if supports_xla else list(_CAPTURABLE_DEVICES)
+
+
+def _disable_dynamo_if_unsupported(single_tensor_fn: Callable | None = None) -> Callable[[Callable], Callable]:
+    """A decorator that changes nothing: no compiler has to be kept out of functional optimizers."""
+    return lambda func: func
 
 
 def _default_to_fused_or_foreach(params: list, differentiable: bool, use_fused: bool = False) -> tuple[bool, bool]:

@@ -10,15 +10,6 @@ from typing import Any
 
 __all__ = ["set_module", "swap_tensors"]
 
-POISONED = (
-    "Trying to execute AccumulateGrad node that was poisoned by swap_tensors "
-    "this can happen when you try to run backward on a tensor that was swapped. "
-    "For a module m with `torch.__future__.set_swap_module_params_on_conversion(True)` "
-    "you should not change the device or dtype of the module (e.g. `m.cpu()` or `m.half()`) "
-    "between running forward and backward. To resolve this, please only change the "
-    "device/dtype before running forward (or after both forward and backward)."
-)
-
 
 def __getattr__(name: str) -> ModuleType:
     if not name.startswith("__"):
@@ -65,7 +56,7 @@ def swap_tensors(t1: Any, t2: Any) -> None:
     if slots != set(_slots(t2)):
         raise RuntimeError("Cannot swap t1 and t2 if they have different slots")
     for tensor in (t1, t2):
-        _retire_accumulator(tensor)
+        tensor.__dict__.pop("_accumulator", None)  # a node of the graph that stands for this object, not its contents
     t1.__class__, t2.__class__ = t2.__class__, t1.__class__
     t1.__dict__, t2.__dict__ = t2.__dict__, t1.__dict__
     for slot in slots:
@@ -83,15 +74,3 @@ def _swap_slot(a: Any, b: Any, slot: str) -> None:
             setattr(tensor, slot, values[id(tensor)])
         elif hasattr(tensor, slot):
             delattr(tensor, slot)
-
-
-def _retire_accumulator(tensor: Any) -> None:
-    # A graph that was recorded before would add its gradient to what is another tensor now.
-    reference = tensor.__dict__.pop("_accumulator", None)
-    node = reference() if reference is not None else None
-    if node is not None:
-        node.register_prehook(_refuse)
-
-
-def _refuse(grad_outputs: Any) -> None:
-    raise RuntimeError(POISONED)

@@ -57,7 +57,8 @@ _FORMS: tuple[tuple[tuple[str, Callable[[Any], bool]], ...], ...] = tuple(
     for first in (
         (("device", _is_device), ("dtype", lambda value: value is None or _is_dtype(value))),
         (("dtype", _is_dtype),),
-        (("tensor", lambda value: isinstance(value, Tensor)),),
+        # A number counts as a tensor that holds it.
+        (("tensor", lambda value: isinstance(value, (Tensor, bool, float, complex))),),
     )
 )
 
@@ -101,7 +102,8 @@ def parse_to(*args: Any, **kwargs: Any) -> tuple[Any, Any, bool, Any]:
         raise RuntimeError(".to() does not accept copy argument")
     device, dtype = given.get("device"), given.get("dtype")
     if "tensor" in given:
-        device, dtype = given["tensor"].device, given["tensor"].dtype
+        like = given["tensor"]
+        device, dtype = (like.device, like.dtype) if isinstance(like, Tensor) else (torch.device("cpu"), type(like))
     if device is not None:
         device = torch.device(device)
     if dtype is not None and not isinstance(dtype, DType):

@@ -13,7 +13,7 @@ def deprecated(message: str) -> Callable[[Any], Any]:
 
     def decorate(target: Any) -> Any:
         if isinstance(target, type):
-            make = target.__new__
+            make: Any = target.__new__
 
             def __new__(cls: Any, /, *args: Any, **kwargs: Any) -> Any:
                 if cls is target:  # Subclasses are a matter of their author.

@@ -37,8 +37,7 @@ MIXED_GLOBAL_BACKWARD_HOOKS = (
     "global Module hook. Please use only one of them."
 )
 MIXED_BACKWARD_HOOKS = (
-    "Cannot use both regular backward hooks and full backward hooks on a "
-    "single Module. Please use only one of them."
+    "Cannot use both regular backward hooks and full backward hooks on a single Module. Please use only one of them."
 )
 NON_FULL_ADVICE = "Please use register_full_backward_hook to get the documented behavior."
 

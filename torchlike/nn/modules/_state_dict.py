@@ -209,9 +209,7 @@ def load(module: Module, state_dict: Mapping[str, Any], strict: bool, assign: bo
         local_metadata = {} if metadata is None else metadata.get(prefix[:-1], {})
         if assign:
             local_metadata["assign_to_params_buffers"] = assign
-        module._load_from_state_dict(
-            state, prefix, local_metadata, True, missing_keys, unexpected_keys, error_msgs
-        )
+        module._load_from_state_dict(state, prefix, local_metadata, True, missing_keys, unexpected_keys, error_msgs)
         for name, child in module._modules.items():
             if child is not None:
                 child_prefix = f"{prefix}{name}."
@@ -233,9 +231,7 @@ def load(module: Module, state_dict: Mapping[str, Any], strict: bool, assign: bo
         if missing_keys:
             error_msgs.insert(0, f"Missing key(s) in state_dict: {_quoted(missing_keys)}. ")
     if error_msgs:
-        raise RuntimeError(
-            f"Error(s) in loading state_dict for {type(module).__name__}:\n\t" + "\n\t".join(error_msgs)
-        )
+        raise RuntimeError(f"Error(s) in loading state_dict for {type(module).__name__}:\n\t" + "\n\t".join(error_msgs))
     return _IncompatibleKeys(missing_keys, unexpected_keys)
 
 

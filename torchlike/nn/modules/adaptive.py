@@ -90,9 +90,9 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     def reset_parameters(self) -> None:
         """Draw all parameters anew."""
         self.head.reset_parameters()
-        for inner, outer in self.tail:
-            inner.reset_parameters()
-            outer.reset_parameters()
+        for module in self.tail.modules():
+            if isinstance(module, Linear):
+                module.reset_parameters()
 
     def forward(self, input_: Tensor, target_: Tensor) -> _ASMoutput:
         """Log probability of each target, and the mean negative one.

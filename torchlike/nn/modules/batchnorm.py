@@ -372,9 +372,7 @@ class SyncBatchNorm(_BatchNorm):
         shape = [1, -1] + [1] * (input.dim() - 2)
         count = input.new_full((1,), input.numel() // input.size(1))
         sums = torch.cat([input.sum(others), (input * input).sum(others), count])
-        total, squares, (count,) = all_reduce(sums, group=group).split(
-            [self.num_features, self.num_features, 1]
-        )
+        total, squares, (count,) = all_reduce(sums, group=group).split([self.num_features, self.num_features, 1])
         mean = total / count
         var = squares / count - mean * mean
         if self.track_running_stats and self.running_mean is not None:

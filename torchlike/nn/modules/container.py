@@ -19,8 +19,7 @@ __all__ = ["Container", "ModuleDict", "ModuleList", "ParameterDict", "ParameterL
 
 
 @deprecated(
-    "`nn.Container` is deprecated. "
-    "All of its functionality is now implemented in `nn.Module`. Subclass that instead."
+    "`nn.Container` is deprecated. All of its functionality is now implemented in `nn.Module`. Subclass that instead."
 )
 class Container(Module):
     """A module with the given children; any `Module` does this by assignment."""
@@ -124,9 +123,7 @@ class Sequential(Module):
     @staticmethod
     def _sequential(other: Any) -> Sequential:
         if not isinstance(other, Sequential):
-            raise ValueError(
-                f"add operator supports only objects of Sequential class, but {type(other)!s} is given."
-            )
+            raise ValueError(f"add operator supports only objects of Sequential class, but {type(other)!s} is given.")
         return other
 
     def _check_factor(self, other: Any) -> None:
@@ -290,9 +287,7 @@ class ModuleList(Module):
             TypeError: ``modules`` is not iterable.
         """
         if not isinstance(modules, Iterable):
-            raise TypeError(
-                f"ModuleList.extend should be called with an iterable, but got {type(modules).__name__}"
-            )
+            raise TypeError(f"ModuleList.extend should be called with an iterable, but got {type(modules).__name__}")
         for i, module in enumerate(modules, len(self)):
             self.add_module(str(i), module)
         return self
@@ -449,9 +444,7 @@ class ParameterList(Module):
             TypeError: ``values`` is not iterable, or is a tensor.
         """
         if not isinstance(values, Iterable) or isinstance(values, Tensor):
-            raise TypeError(
-                f"ParameterList.extend should be called with an iterable, but got {type(values).__name__}"
-            )
+            raise TypeError(f"ParameterList.extend should be called with an iterable, but got {type(values).__name__}")
         for value in values:
             self.append(value)
         return self
@@ -552,7 +545,7 @@ class ParameterDict(Module):
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of ``key``, or ``default`` if the key is missing."""
-        return self[key] if key in self else default
+        return self[key] if key in self._keys else default
 
     def fromkeys(self, keys: Iterable[str], default: Any = None) -> ParameterDict:
         """A new dictionary with ``default`` for each key."""

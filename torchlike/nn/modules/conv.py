@@ -147,9 +147,7 @@ class _ConvNd(Module):
             return self.weight, self.bias
 
     def extra_repr(self) -> str:
-        lines = [
-            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
-        ]
+        lines = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"]
         if self.padding != (0,) * len(self.padding):
             lines.append(f"padding={self.padding}")
         if self.dilation != (1,) * len(self.dilation):
@@ -459,9 +457,7 @@ class _ConvTransposeNd(_ConvNd):
             self.dilation,
         )
         weight, bias = self._weight_and_bias()
-        return convolve(
-            input, weight, bias, self.stride, self.padding, output_padding, self.groups, self.dilation
-        )
+        return convolve(input, weight, bias, self.stride, self.padding, output_padding, self.groups, self.dilation)
 
 
 class ConvTranspose1d(_ConvTransposeNd):
@@ -663,7 +659,7 @@ class _LazyConvXdMixin(LazyModuleMixin):
     def reset_parameters(self) -> None:
         """Draw the parameters anew, if they have shapes."""
         if not self.has_uninitialized_params() and self.in_channels != 0:
-            super().reset_parameters()
+            super().reset_parameters()  # type: ignore[misc]
 
     def initialize_parameters(self, input: Tensor, *args: Any, **kwargs: Any) -> None:
         """Take ``in_channels`` from ``input`` and draw the parameters."""

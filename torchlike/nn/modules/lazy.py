@@ -23,12 +23,12 @@ class LazyModuleMixin:
 
     cls_to_become: type[Any] | None = None
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[misc]
         self._load_hook = self._register_load_state_dict_pre_hook(self._lazy_load_hook)
         self._initialize_hook = self.register_forward_pre_hook(self._infer_parameters, with_kwargs=True)
 
-    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+    def _save_to_state_dict(self: Any, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         # Uninitialized entries are saved as they are: they have nothing to detach.
         buffers = (item for item in self._buffers.items() if item[0] not in self._non_persistent_buffers_set)
         for name, tensor in itertools.chain(self._parameters.items(), buffers):
@@ -36,7 +36,7 @@ class LazyModuleMixin:
                 destination[prefix + name] = tensor if keep_vars or is_lazy(tensor) else tensor.detach()
 
     def _lazy_load_hook(
-        self,
+        self: Any,
         state_dict: dict[str, Any],
         prefix: str,
         local_metadata: dict[str, Any],
@@ -56,11 +56,11 @@ class LazyModuleMixin:
         """Materialize the parameters by the arguments of the first call; every lazy class defines it."""
         raise NotImplementedError(f"initialize_parameters is not implemented for {type(self).__name__}")
 
-    def has_uninitialized_params(self) -> bool:
+    def has_uninitialized_params(self: Any) -> bool:
         """Whether some parameter or buffer has no shape yet."""
         return any(map(is_lazy, itertools.chain(self._parameters.values(), self._buffers.values())))
 
-    def _infer_parameters(self, module: Any, args: tuple, kwargs: dict[str, Any] | None = None) -> None:
+    def _infer_parameters(self: Any, module: Any, args: tuple, kwargs: dict[str, Any] | None = None) -> None:
         """Forward pre-hook of the first call: initialize, then turn into the ordinary class."""
         module.initialize_parameters(*args, **(kwargs or {}))
         if module.has_uninitialized_params():

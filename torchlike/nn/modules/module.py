@@ -244,8 +244,7 @@ class Module:
         _registration.check_name(self, name, "buffer", self._buffers)
         if not (tensor is None or isinstance(tensor, Tensor) or hasattr(tensor, "__torch_function__")):
             raise TypeError(
-                f"cannot assign '{torch.typename(tensor)}' object to buffer '{name}' "
-                "(torch Tensor or None required)"
+                f"cannot assign '{torch.typename(tensor)}' object to buffer '{name}' (torch Tensor or None required)"
             )
         self._buffers[name] = _registration.through(self, _global_buffer_registration_hooks, name, tensor)
         if persistent:

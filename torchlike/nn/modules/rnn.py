@@ -135,9 +135,7 @@ class RNNBase(Module):
     def _check_arguments(self, dropout: Any) -> None:
         if not isinstance(dropout, numbers.Number) or isinstance(dropout, bool) or not 0 <= dropout <= 1:  # type: ignore[operator]
             raise ValueError(
-                "dropout should be a number in range [0, 1] "
-                "representing the probability of an element being "
-                "zeroed"
+                "dropout should be a number in range [0, 1] representing the probability of an element being zeroed"
             )
         if dropout > 0 and self.num_layers == 1:  # type: ignore[operator]
             warnings.warn(
@@ -247,7 +245,8 @@ class RNNBase(Module):
 
     def check_input(self, input: Tensor, batch_sizes: Tensor | None) -> None:
         """Raise unless the input, (time, batch, feature) or packed, fits the parameters."""
-        dtype = self._flat_weights[0].dtype
+        weights: list[Any] = self._flat_weights
+        dtype = weights[0].dtype
         if input.dtype != dtype and not torch.is_autocast_enabled():
             raise ValueError(
                 f"RNN input dtype ({input.dtype}) does not match weight dtype ({dtype}). "
@@ -258,8 +257,7 @@ class RNNBase(Module):
             raise RuntimeError(f"input must have {expected_dim} dimensions, got {input.dim()}")
         if self.input_size != input.size(-1):
             raise RuntimeError(
-                "input.size(-1) must be equal to input_size. "
-                f"Expected {self.input_size}, got {input.size(-1)}"
+                f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {input.size(-1)}"
             )
 
     def _state_shape(self, input: Tensor, batch_sizes: Tensor | None, size: int) -> tuple[int, int, int]:
@@ -327,9 +325,7 @@ class RNNBase(Module):
             return self._forward_packed(input, hx)
         if input.dim() not in (2, 3):
             what = "tensor " if self.mode.startswith("RNN") else ""
-            raise ValueError(
-                f"{self._family()}: Expected input to be 2D or 3D, got {input.dim()}D {what}instead"
-            )
+            raise ValueError(f"{self._family()}: Expected input to be 2D or 3D, got {input.dim()}D {what}instead")
         is_batched = input.dim() == 3
         batch_dim = 0 if self.batch_first else 1
         if not is_batched:
@@ -470,9 +466,7 @@ class LSTM(RNNBase):
         """Shape of the cell state for this input."""
         return self._state_shape(input, batch_sizes, self.hidden_size)
 
-    def check_forward_args(
-        self, input: Tensor, hidden: tuple[Tensor, Tensor], batch_sizes: Tensor | None
-    ) -> None:
+    def check_forward_args(self, input: Tensor, hidden: tuple[Tensor, Tensor], batch_sizes: Tensor | None) -> None:
         """Raise unless input, hidden state and cell state fit the parameters."""
         self.check_input(input, batch_sizes)
         expected = self.get_expected_hidden_size(input, batch_sizes)

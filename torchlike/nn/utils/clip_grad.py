@@ -132,10 +132,7 @@ def clip_grad_norm_(
     return total_norm
 
 
-@deprecated(
-    "`torch.nn.utils.clip_grad_norm` is now deprecated "
-    "in favor of `torch.nn.utils.clip_grad_norm_`."
-)
+@deprecated("`torch.nn.utils.clip_grad_norm` is now deprecated in favor of `torch.nn.utils.clip_grad_norm_`.")
 def clip_grad_norm(
     parameters: Tensor | Iterable[Tensor],
     max_norm: float,
@@ -148,9 +145,7 @@ def clip_grad_norm(
 
 
 @_no_grad
-def clip_grad_value_(
-    parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None
-) -> None:
+def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None) -> None:
     """Clamp each element of the gradients to ``[-clip_value, clip_value]``.
 
     Args:

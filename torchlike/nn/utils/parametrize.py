@@ -115,7 +115,7 @@ class ParametrizationList(ModuleList):
             raise ValueError(RIGHT_INVERSE_TYPE.format(type(new).__name__))
         self.is_tensor = isinstance(new, Tensor)
         self.ntensors = 1 if self.is_tensor else len(new)
-        if self.is_tensor:
+        if isinstance(new, Tensor):
             self._keep_one(original, new)
         else:
             self._keep_several(original, new)

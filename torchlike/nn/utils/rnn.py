@@ -6,6 +6,7 @@ and so on: with sequences ``abc`` and ``d``, the data ``a d b c`` and the batch 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Self
 
@@ -37,9 +38,7 @@ NOT_SORTED = (
     "You can pass `enforce_sorted=False` to pack_padded_sequence and/or pack_sequence to sidestep this requirement "
     "if you do not need ONNX exportability."
 )
-EMPTY_SEQUENCE = (
-    "Length of all samples has to be greater than 0, but found an element in 'lengths' that is <= 0"
-)
+EMPTY_SEQUENCE = "Length of all samples has to be greater than 0, but found an element in 'lengths' that is <= 0"
 
 
 class PackedSequence_(NamedTuple):
@@ -73,9 +72,7 @@ class PackedSequence(PackedSequence_):
         sorted_indices: Tensor | None = None,
         unsorted_indices: Tensor | None = None,
     ) -> Self:
-        return super().__new__(
-            cls, *_packed_sequence_init_args(data, batch_sizes, sorted_indices, unsorted_indices)
-        )
+        return super().__new__(cls, *_packed_sequence_init_args(data, batch_sizes, sorted_indices, unsorted_indices))
 
     def pin_memory(self) -> Self:
         """The sequences in page-locked memory."""
@@ -95,9 +92,7 @@ class PackedSequence(PackedSequence_):
         def move(indices: Tensor) -> Tensor:
             return indices.to(data.device)
 
-        return type(self)(
-            data, self.batch_sizes, bind(self.sorted_indices, move), bind(self.unsorted_indices, move)
-        )
+        return type(self)(data, self.batch_sizes, bind(self.sorted_indices, move), bind(self.unsorted_indices, move))
 
     def _on(self, device: str, args: tuple, kwargs: dict[str, Any]) -> Self:
         # The arguments may name a device of this kind themselves, such as "cuda:1".
@@ -197,18 +192,16 @@ def _check_lengths(input: Tensor, lengths: Tensor, batch_size: int) -> list[int]
         raise RuntimeError("Cannot pack empty tensors.")
     if lengths.dim() != 1 or lengths.device.type != "cpu":
         raise RuntimeError(
-            f"'lengths' argument should be a 1D CPU int64 tensor, but got {lengths.dim()}D "
-            f"{lengths.device} Long tensor"
+            f"'lengths' argument should be a 1D CPU int64 tensor, but got {lengths.dim()}D {lengths.device} Long tensor"
         )
     if lengths.size(0) != batch_size:
         raise RuntimeError(
-            f"Expected `len(lengths)` to be equal to batch_size, but got {lengths.size(0)} "
-            f"(batch_size={batch_size})"
+            f"Expected `len(lengths)` to be equal to batch_size, but got {lengths.size(0)} (batch_size={batch_size})"
         )
     numbers = lengths.tolist()
     if numbers[-1] <= 0:
         raise RuntimeError(EMPTY_SEQUENCE)
-    if any(later > earlier for earlier, later in zip(numbers, numbers[1:], strict=False)):
+    if any(later > earlier for earlier, later in itertools.pairwise(numbers)):
         raise RuntimeError(NOT_SORTED)
     return numbers
 
@@ -238,19 +231,17 @@ def pack_padded_sequence(
     Raises:
         RuntimeError: a length is not positive, there is not one for each sequence, or they are not sorted.
     """
-    if isinstance(lengths, Tensor):
-        lengths = lengths.to(dtype=torch.int64)
-    else:
-        lengths = torch.as_tensor(lengths, dtype=torch.int64, device="cpu")
+    counts: Any = lengths if isinstance(lengths, Tensor) else torch.as_tensor(lengths, device="cpu")
+    counts = counts.to(dtype=torch.int64)
     sorted_indices = None
     if not enforce_sorted:
-        lengths, sorted_indices = torch.sort(lengths, descending=True)
+        counts, sorted_indices = torch.sort(counts, descending=True)
         sorted_indices = sorted_indices.to(input.device)
         input = input.index_select(0 if batch_first else 1, sorted_indices)
     if batch_first:
         input = input.transpose(0, 1)
     steps, batch_size = input.size(0), input.size(1)
-    numbers = _check_lengths(input, lengths, batch_size)
+    numbers = _check_lengths(input, counts, batch_size)
     if numbers[0] > steps:
         raise RuntimeError(
             f"Expected sequence length to be larger than {numbers[0]} but got {steps}"  # The input is too short.
@@ -330,8 +321,7 @@ def pad_sequence(
     """
     if not isinstance(sequences, Iterable):
         raise RuntimeError(
-            "pad_sequence: Expected iterable for input sequences, but got arg of type: "
-            f"{type(sequences)}"
+            f"pad_sequence: Expected iterable for input sequences, but got arg of type: {type(sequences)}"
         )
     sequences = tuple(sequences)
     if not sequences:
@@ -387,9 +377,7 @@ def unpad_sequence(padded_sequences: Tensor, lengths: Tensor, batch_first: bool 
     if not batch_first:
         padded_sequences = padded_sequences.transpose(0, 1)
     times = torch.arange(padded_sequences.shape[1], device=lengths.device)
-    return [
-        sequence[times < length] for sequence, length in zip(padded_sequences, lengths, strict=True)
-    ]
+    return [sequence[times < length] for sequence, length in zip(padded_sequences, lengths, strict=True)]
 
 
 def pack_sequence(sequences: list[Tensor], enforce_sorted: bool = True) -> PackedSequence:

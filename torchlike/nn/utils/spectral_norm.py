@@ -40,13 +40,10 @@ class SpectralNorm:
     n_power_iterations: int
     eps: float
 
-    def __init__(
-        self, name: str = "weight", n_power_iterations: int = 1, dim: int = 0, eps: float = 1e-12
-    ) -> None:
+    def __init__(self, name: str = "weight", n_power_iterations: int = 1, dim: int = 0, eps: float = 1e-12) -> None:
         if n_power_iterations <= 0:
             raise ValueError(
-                "Expected n_power_iterations to be positive, but "
-                f"got n_power_iterations={n_power_iterations}"
+                f"Expected n_power_iterations to be positive, but got n_power_iterations={n_power_iterations}"
             )
         self.name = name
         self.dim = dim
@@ -164,9 +161,7 @@ class SpectralNormStateDictHook:
     def __init__(self, fn: SpectralNorm) -> None:
         self.fn = fn
 
-    def __call__(
-        self, module: Module, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any]
-    ) -> None:
+    def __call__(self, module: Module, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any]) -> None:
         versions = local_metadata.setdefault("spectral_norm", {})
         key = self.fn.name + ".version"
         if key in versions:
@@ -217,9 +212,7 @@ def remove_spectral_norm(module: T_module, name: str = "weight") -> T_module:
     Raises:
         ValueError: there is no such spectral normalization.
     """
-    fn = _pop_hook(
-        module._forward_pre_hooks, lambda hook: isinstance(hook, SpectralNorm) and hook.name == name
-    )
+    fn = _pop_hook(module._forward_pre_hooks, lambda hook: isinstance(hook, SpectralNorm) and hook.name == name)
     if fn is None:
         raise ValueError(f"spectral_norm of '{name}' not found in {module}")
     fn.remove(module)

@@ -37,6 +37,7 @@ def _swap(module: Module, path: str, tensor: Any) -> Any:
             raise TypeError(f"submodule `{prefix}`: {owner} is not an instance of torch.nn.Module")
     if tensor is not _MISSING and tensor is not None and not isinstance(tensor, Tensor):
         raise TypeError(f"{tensor} is not an instance of torch.Tensor")
+    members: dict[str, Any]
     for members in (owner._parameters, owner._buffers):
         if name in members:  # Past __setattr__, which would insist on a Parameter.
             before = members[name]
@@ -95,9 +96,7 @@ def _check_keys(module: Module, given: dict[str, Tensor]) -> None:
         if keys:
             messages.append(f"{what} key(s): {', '.join(map(repr, sorted(keys)))}.")
     if messages:
-        raise RuntimeError(
-            f"Error(s) in reparametrizing for {module._get_name()}:\n\t" + "\n\t".join(messages)
-        )
+        raise RuntimeError(f"Error(s) in reparametrizing for {module._get_name()}:\n\t" + "\n\t".join(messages))
 
 
 @contextmanager
@@ -172,6 +171,4 @@ def functional_call(
 
     Returns what the module returns.
     """
-    return _functional_call(
-        module, parameters_and_buffers, args, kwargs, tie_weights=tie_weights, strict=strict
-    )
+    return _functional_call(module, parameters_and_buffers, args, kwargs, tie_weights=tie_weights, strict=strict)

@@ -39,10 +39,7 @@ class WeightNorm:
         return torch._weight_norm(v, g, self.dim)
 
     @staticmethod
-    @deprecated(
-        "`torch.nn.utils.weight_norm` is deprecated "
-        "in favor of `torch.nn.utils.parametrizations.weight_norm`."
-    )
+    @deprecated("`torch.nn.utils.weight_norm` is deprecated in favor of `torch.nn.utils.parametrizations.weight_norm`.")
     def apply(module: Module, name: str, dim: int | None) -> WeightNorm:
         """Replace a parameter by its length and direction, and register the hook."""
         for hook in module._forward_pre_hooks.values():
