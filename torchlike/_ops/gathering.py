@@ -372,6 +372,10 @@ class _Places:
             values = lax.full(self.index.shape, values, x.dtype)
         return put_along(x, self.index, values, self.axis, how)
 
+    def multiply(self, x: Any, values: Any) -> Any:
+        """``x`` with values multiplied in, which can be differentiated again."""
+        return _reduce_into(x, self.axis, self.index, values, "prod", True)
+
     def start(self, x: Any, how: str) -> Any:
         """What the reduction starts from."""
         return x if self.include_self else self.put(x, _NEUTRAL[how](np.dtype(x.dtype)))
@@ -430,9 +434,9 @@ def _pull_prod(places, x, source, out, g):
     base = places.start(x, "prod")
     self_zero, source_zero = lax.eq(base, zero), lax.eq(source, zero)
     without_zero = choose(self_zero, one, base)
-    to_self = lax.div(lax.mul(g, places.put(without_zero, source, "mul")), without_zero)
+    to_self = lax.div(lax.mul(g, places.multiply(without_zero, source)), without_zero)
     # A source that is the only zero among its kin takes the product of the others.
-    whole = places.put(base, choose(source_zero, one, source), "mul")
+    whole = places.multiply(base, choose(source_zero, one, source))
     zeros = places.put(lax.full(x.shape, 0, x.dtype), convert(source_zero, x.dtype), "add")
     alone = lax.bitwise_and(source_zero, lax.eq(places.take(zeros), one))
     usual = lax.div(places.take(lax.mul(g, out)), choose(source_zero, one, source))

@@ -189,10 +189,9 @@ def _check_bounds(t: Tensor, indices: Sequence[Tensor | None]) -> None:
         present += 1
         if not index._spec.numel:
             continue
-        value = value_of(index)
-        if value.array is None:
+        if index._storage.device is not CPU:
             continue
-        array, n = host(value), t._spec.shape[dim]
+        array, n = host(value_of(index)), t._spec.shape[dim]
         for extreme in (array.min(), array.max()):
             if not -n <= extreme < n:
                 raise IndexError(f"index {int(extreme)} is out of bounds for dimension {present - 1} with size {n}")
