@@ -993,6 +993,17 @@ def test_whole_modules_are_saved_and_loaded():
     assert all(a is b for a, b in zip(back[2]._flat_weights, back[2].parameters(), strict=True))
 
 
+def test_modules_are_pickled_under_either_name():
+    """Native torch is imported here, so ``torch.nn`` is not this package; pickles must not lead there."""
+    torchlike.manual_seed(0)
+    model = torchlike.nn.Sequential(torchlike.nn.Linear(2, 3), torchlike.nn.LazyLinear(4), torchlike.nn.GRU(4, 2))
+    back = pickle.loads(pickle.dumps(model))
+    assert repr(back) == repr(model) and type(back) is type(model) and type(back[1]) is type(model[1])
+    assert np.array_equal(array_of(back[0].weight), array_of(model[0].weight))
+    back(torchlike.ones(5, 2))
+    assert type(back[1]) is torchlike.nn.Linear
+
+
 def test_state_is_saved_and_loaded():
     model = net(torchlike)
     file = io.BytesIO()

@@ -41,10 +41,10 @@ class Program:
     def run(self, arrays: list[Any]) -> Sequence[Any]:
         """Compute the wanted values from the arrays of the input slots."""
         self.runs += 1
-        if self._xla is None and self._stays_on_host():
-            stats.host_runs += 1
-            return self._run_host(arrays)
         if self._xla is None:
+            if self._stays_on_host():
+                stats.host_runs += 1
+                return self._run_host(arrays)
             self._compile()
         stats.xla_runs += 1
         return self._xla(*arrays)

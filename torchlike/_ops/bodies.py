@@ -220,7 +220,7 @@ def selecting(find: Callable[[Any], tuple[Any, Any]], x: Any, axis: int) -> tupl
         return find(x)
 
     def forward(x):
-        values, index = find(x)
+        values, index = select(x)
         return (values, index), index
 
     def backward(index, gs):

@@ -334,9 +334,10 @@ def _out(out: Tensor, array: np.ndarray, dtype: Dtype | None) -> Tensor:
 
 def _filler(name: str, make: Any, doc: str) -> None:
     def fill(*size, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, memory_format=None, names=None, **named):
-        size = (named.pop("size"),) if "size" in named else size
         if named:
-            raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(named))}'")
+            size = (named.pop("size"),) if "size" in named else size
+            if named:
+                raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(named))}'")
         shape = _shape(size, name)
         if out is not None:
             return _out(out, make(shape, out.dtype.np), dtype)
@@ -444,6 +445,8 @@ def arange(*args, out=None, dtype=None, layout=None, device=None, pin_memory=Fal
 
     The dtype, unless given, is int64 for integers and the default dtype where any of the three is a float.
     """
+    if len(args) == 1 and type(args[0]) is int and args[0] >= 0 and dtype is None and out is None and not named:
+        return _finish(np.arange(args[0]), device, requires_grad)
     names = ("end",) if len(args) == 1 else ("start", "end", "step")
     given = {"start": 0, "step": 1, **dict(zip(names, args, strict=False)), **named}
     if set(given) != {"start", "end", "step"} or len(args) > 3:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from typing import Any
 
 import jax
@@ -13,7 +14,7 @@ from torchlike._engine.trace import threads
 from torchlike._engine.value import host
 from torchlike._ops.bodies import INT64, constant, convert, type_name_of, widened
 from torchlike._ops.op import Array, composite, op
-from torchlike._tensor.tensor import Tensor, assign, value_of
+from torchlike._tensor.tensor import Tensor, assign, from_array, value_of
 
 _F = ("nn.functional",)
 
@@ -215,3 +216,188 @@ def _one_hot(input, num_classes):
     shape = (*input.shape, num_classes)
     classes = lax.broadcasted_iota(INT64, shape, input.ndim)
     return convert(lax.eq(classes, lax.broadcast_in_dim(input, shape, tuple(range(input.ndim)))), INT64)
+
+
+# Bags of rows.
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _bag_maxima(found, bags, real, n):
+    return _bag_maxima_forward(found, bags, real, n)[0]
+
+
+def _bag_maxima_forward(found, bags, real, n):
+    """The greatest of each column in each bag, zero for an empty bag; the first of equals gets the gradient."""
+    shape, index = (n, found.shape[1]), lax.expand_dims(bags, (1,))
+    least = lax.broadcast_in_dim(constant(found, -np.inf), shape, ())
+    shown = found if real is None else lax.select(_columns(real, found), found, lax.full_like(found, -np.inf))
+    top = lax.scatter_max(least, index, shown, _INTO_ROWS, mode="promise_in_bounds")
+    place = lax.broadcasted_iota(INT64, found.shape, 0)
+    last = found.shape[0]
+    hit = lax.select(lax.eq(shown, rows(top, bags)), place, lax.full_like(place, last))
+    none = lax.full(shape, np.int64(last))
+    first = lax.scatter_min(none, index, hit, _INTO_ROWS, mode="promise_in_bounds")
+    empty = lax.eq(top, least)
+    return lax.select(empty, lax.full_like(top, 0), top), (first, bags, place)
+
+
+def _columns(mask: Any, like: Any) -> Any:
+    return lax.broadcast_in_dim(mask, like.shape, (0,))
+
+
+def _bag_maxima_backward(n, saved, g):
+    first, bags, place = saved
+    chosen = lax.eq(place, rows(first, bags))
+    spread = rows(g, bags)
+    return lax.select(chosen, spread, lax.full_like(spread, 0)), None, None
+
+
+_bag_maxima.defvjp(_bag_maxima_forward, _bag_maxima_backward)
+
+
+def _bag_of_each(offsets: Any, n: int, bags: int) -> Any:
+    """For each of ``n`` numbers, the bag it is in."""
+    flat = lax.convert_element_type(offsets, INT64)
+    ones = lax.broadcast_in_dim(np.ones((), np.int64), (flat.shape[0],), ())
+    zero = lax.broadcast_in_dim(np.zeros((), np.int64), (n + 1,), ())
+    numbers = lax.ScatterDimensionNumbers((), (0,), (0,))
+    starts = lax.scatter_add(zero, lax.expand_dims(flat, (1,)), ones, numbers, mode="clip")
+    found = lax.sub(lax.cumsum(lax.slice(starts, (0,), (n,))), np.int64(1))
+    return lax.clamp(np.int64(0), found, np.int64(max(bags - 1, 0)))
+
+
+def check_index_of_bag(index: Tensor, rows_: int) -> None:
+    """RuntimeError for a row number out of range, where the numbers are at hand."""
+    value = value_of(index)
+    if value.array is None or not value.spec.numel:
+        return
+    array = host(value)
+    bad = array[(array < 0) | (array >= rows_)]
+    if bad.size:
+        raise RuntimeError(
+            f"embedding_bag: Expected idx >= 0 && idx < num_embeddings but found idx to be {int(bad.flat[0])}"
+        )
+
+
+def _check_bag_call(weight, indices, offsets, per_sample_weights, mode, scale_grad_by_freq, include_last_offset, padding_idx):
+    check_index_of_bag(indices, weight._spec.shape[0])
+
+
+@op(namespaces=("_private",), name="_embedding_bag", node="EmbeddingBagBackward0", check=_check_bag_call)
+def _embedding_bag(
+    weight: Array, indices: Array, offsets: Array, per_sample_weights: "Array | None", mode, scale_grad_by_freq,
+    include_last_offset, padding_idx,
+):  # fmt: skip
+    """The sum, mean or maximum of the rows in each bag."""
+    check_index_dtype("embedding_bag", indices)
+    n = offsets.shape[0] - bool(include_last_offset)
+    bags = _bag_of_each(offsets, indices.shape[0], n)
+    found = widened(_look_up(weight, indices, padding_idx, scale_grad_by_freq))
+    real = None if padding_idx < 0 else lax.ne(indices, constant(indices, padding_idx))
+    if mode == "max":
+        return convert(_bag_maxima(found, bags, real, n), weight.dtype)
+    if per_sample_weights is not None:
+        found = lax.mul(found, _columns(convert(per_sample_weights, found.dtype), found))
+    if real is not None:
+        found = lax.select(_columns(real, found), found, lax.full_like(found, 0))
+    total = add_rows((n, weight.shape[1]), bags, found)
+    if mode == "mean":
+        one = lax.full((indices.shape[0], 1), found.dtype.type(1)) if real is None else convert(
+            lax.expand_dims(real, (1,)), found.dtype
+        )
+        counts = lax.max(add_rows((n, 1), bags, one), constant(found, 1))
+        total = lax.div(total, lax.broadcast_in_dim(counts, total.shape, (0, 1)))
+    return convert(total, weight.dtype)
+
+
+def _bag_layout(input, offsets, per_sample_weights):
+    """Flat numbers, where each bag starts, and flat weights of samples."""
+    if input.dim() == 2:
+        if offsets is not None:
+            raise ValueError(
+                "if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed length sequences. "
+                f"However, found offsets of type {type(offsets)}"
+            )
+        count, length = input._spec.shape
+        offsets = from_array(np.arange(count, dtype=input._spec.dtype) * length, input._storage.device)
+        weights = None if per_sample_weights is None else per_sample_weights.reshape(-1)
+        return input.reshape(-1), offsets, weights, False
+    if input.dim() == 1:
+        if offsets is None:
+            raise ValueError("offsets has to be a 1D Tensor but got None")
+        if offsets.dim() != 1:
+            raise ValueError("offsets has to be a 1D Tensor")
+        return input, offsets, per_sample_weights, True
+    raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.dim()}")
+
+
+@composite(namespaces=_F)
+def embedding_bag(
+    input, weight, offsets=None, max_norm=None, norm_type=2, scale_grad_by_freq=False, mode="mean", sparse=False,
+    per_sample_weights=None, include_last_offset=False, padding_idx=None,
+):  # fmt: skip
+    """The sum, mean or maximum (``mode``) of the rows of ``weight`` (V, D) in each bag of row numbers: (B, D).
+
+    ``input`` is (B, L), or the numbers of all bags in a row with ``offsets`` (B) where each starts, which with
+    ``include_last_offset`` also has where the last one ends. ``per_sample_weights`` scale the rows of a sum. Numbers equal
+    to ``padding_idx`` do not count.
+    """
+    if weight._spec.dtype == np.int64 and input.is_floating_point():
+        warnings.warn(
+            "Argument order of nn.functional.embedding_bag was changed. Usage `embedding_bag(weight, input, ...)` is "
+            "deprecated, and should now be `embedding_bag(input, weight, ...)`.",
+            stacklevel=2,
+        )
+        weight, input = input, weight
+    if per_sample_weights is not None and input.size() != per_sample_weights.size():
+        raise ValueError(
+            f"embedding_bag: If per_sample_weights ({per_sample_weights.shape}) is not None, then it must have the same "
+            f"shape as the input ({input.shape})"
+        )
+    if weight.dim() != 2:
+        raise ValueError(f"weight has to be a 2D Tensor, but got Tensor of dimension {weight.dim()}")
+    flat, starts, weights, one_row = _bag_layout(input, offsets, per_sample_weights)
+    if mode not in ("sum", "mean", "max"):
+        raise ValueError("mode has to be one of sum, mean or max")
+    if mode == "max" and scale_grad_by_freq:
+        raise ValueError("max mode does not support scaling the gradient by the frequency")
+    if mode == "max" and sparse:
+        raise ValueError("max mode does not support sparse weights")
+    if max_norm is not None:
+        embedding_renorm_(weight, flat, max_norm, norm_type)
+    if per_sample_weights is not None and mode != "sum":
+        raise NotImplementedError(
+            "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported for mode='sum' "
+            f"(got mode='{mode}'). Please open a feature request on GitHub."
+        )
+    last = bool(include_last_offset and one_row)
+    _check_offsets(starts, flat, last)
+    padding_idx = _padding_of_bag(padding_idx, weight)
+    return _embedding_bag(weight, flat, starts, weights, mode, bool(scale_grad_by_freq), last, padding_idx)
+
+
+def _padding_of_bag(padding_idx: int | None, weight: Tensor) -> int:
+    if padding_idx is None:
+        return -1
+    n = weight._spec.shape[0]
+    if not -n <= padding_idx < n:
+        raise RuntimeError(f"padding_idx must be within the number of embeddings, -{n} through {n - 1}, but got {padding_idx}")
+    return padding_idx % n
+
+
+def _check_offsets(offsets: Tensor, input: Tensor, include_last_offset: bool) -> None:
+    if include_last_offset and offsets._spec.shape[0] < 1:
+        raise RuntimeError("include_last_offset: number of offset should be at least 1")
+    value = value_of(offsets)
+    if value.array is None or not value.spec.numel:
+        return
+    array, n = host(value), input._spec.shape[0]
+    if array[0] != 0:
+        raise RuntimeError(
+            f"offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. However, got "
+            f"{int(array[0])}"
+        )
+    if array[-1] > n:
+        raise RuntimeError(
+            f"offsets[-1] can not be greater than input's length({n}) but got offsets[-1] of {int(array[-1])}"
+        )

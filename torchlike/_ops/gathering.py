@@ -407,7 +407,7 @@ def _reduce_into(x: Any, axis: int, index: Any, source: Any, how: str, include_s
         return result_of(x, index, source)
 
     def forward(x, index, source):
-        out = result_of(x, index, source)
+        out = reduce(x, index, source)  # not its body, so that second derivatives keep to these rules
         return out, (x, index, source, out)
 
     def backward(saved, g):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from jax import lax
 
 from torchlike._engine.trace import threads
 from torchlike._engine.value import concrete, host
@@ -15,7 +16,8 @@ from torchlike._ops.memory import cast
 from torchlike._ops.op import Array, Arrays, composite, op
 from torchlike._ops.shape import alias, select, sliced, unsqueeze
 from torchlike._tensor.promotion import SCALAR_TYPE_NAMES
-from torchlike._tensor.tensor import CPU, Tensor, assign, host_array, value_of, wrap
+from torchlike._tensor.tensor import CPU, Tensor, assign, host_array, strides_of, value_of, view_of, wrap
+from torchlike._tensor.views import Step, View, spec_like, strided
 
 INVALID = (
     "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got {})"
@@ -224,20 +226,89 @@ def _strip(indices: Sequence[Tensor | None]) -> tuple[tuple[int, ...], list[Tens
 def index(t: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
     """The elements at ``indices``, a tensor or None for each dimension."""
     indices = _as_integers(t, indices)
-    _check_bounds(t, indices)
     pattern, present = _strip(indices)
     if not (threads.grad_enabled and t.requires_grad) and t._storage.device is CPU:
         values = [value_of(x) for x in (t, *present)]
         if all(v.array is not None for v in values):
             arrays = [host(v) for v in values]
-            return wrap(concrete(arrays[0][_key(pattern, arrays[1:])]))
+            try:
+                return wrap(concrete(np.asarray(arrays[0][_key(pattern, arrays[1:])])))
+            except IndexError:
+                pass  # in torch's words below
+    _check_bounds(t, indices)
     return _index(t, present, pattern)
+
+
+# What most programs do: integers and slices, on the host, off the tape. No intermediate views are made for them.
+
+
+def _region(t: Tensor, index_: Any) -> tuple | None:
+    """Shape, strides and offset of what integers and slices show of ``t``, and the index in full; None for others."""
+    shape, strides, offset = t._spec.shape, strides_of(t), t.storage_offset()
+    entries = index_ if type(index_) is tuple else (index_,)
+    if len(entries) > len(shape):
+        return None
+    new_shape, new_strides, full = [], [], []
+    for d, e in enumerate(entries):
+        n = shape[d]
+        cls = type(e)
+        if cls is int:
+            if not -n <= e < n:
+                return None
+            e = e + n if e < 0 else e
+            offset += e * strides[d]
+        elif cls is slice:
+            try:
+                start, stop, step = e.indices(n)
+            except TypeError:
+                return None
+            if step <= 0:
+                return None
+            length = max(0, -(-(stop - start) // step))
+            if length:
+                offset += start * strides[d]
+            new_shape.append(length)
+            new_strides.append(strides[d] * step)
+            e = (start, max(start, stop), step)
+        else:
+            return None
+        full.append(e)
+    k = len(entries)
+    return (*new_shape, *shape[k:]), (*new_strides, *strides[k:]), offset, tuple(full)
+
+
+def _part_read(x, full):
+    starts = [e if isinstance(e, int) else e[0] for e in full]
+    stops = [e + 1 if isinstance(e, int) else e[1] for e in full]
+    steps = [1 if isinstance(e, int) else e[2] for e in full]
+    rest = x.shape[len(full) :]
+    part = lax.slice(x, (*starts, *[0] * len(rest)), (*stops, *rest), (*steps, *[1] * len(rest)))
+    return lax.squeeze(part, [d for d, e in enumerate(full) if isinstance(e, int)])
+
+
+def _part_write(x, new, full):
+    return x.at[tuple(e if isinstance(e, int) else slice(*e) for e in full)].set(new)
+
+
+_PART = Step("part", _part_read, _part_write)
+
+
+def _is_off_tape(t: Tensor) -> bool:
+    return not threads.grad_enabled or (not t._requires_grad and t._base_tensor is None)
 
 
 def _getitem(self: Tensor, index_: Any) -> Tensor:
     cls = index_.__class__
     if cls is int:
         return _select(self, 0, index_)
+    if cls is tuple and _is_off_tape(self):
+        region = _region(self, index_)
+        if region is not None:
+            shape, strides, offset, full = region
+            dense = self._view is None or self._view.dense
+            return view_of(self, View(self._view, _PART, (full,), spec_like(self._spec, shape), strides, offset, dense), "")
+    elif cls is Tensor and index_._spec.ndim and index_._spec.dtype == np.int64:
+        return index(self, [index_])
     out, rest = _basic(self, _entries(index_))
     if any(r is not None for r in rest):
         return index(out, rest)
@@ -245,6 +316,9 @@ def _getitem(self: Tensor, index_: Any) -> Tensor:
 
 
 def _setitem(self: Tensor, index_: Any, value: Any) -> None:
+    if not threads.grad_enabled or not (self.requires_grad or (isinstance(value, Tensor) and value.requires_grad)):
+        if _write_region(self, index_, value):
+            return
     out, rest = _basic(self, _entries(index_))
     if not isinstance(value, Tensor):
         if isinstance(value, (int, float, complex, np.generic)):
@@ -260,6 +334,46 @@ def _setitem(self: Tensor, index_: Any, value: Any) -> None:
     shape = out._spec.shape
     value = _squeezed(value, shape)
     out.copy_(value if value._spec.shape == shape else value.expand(shape))
+
+
+def _write_region(t: Tensor, index_: Any, value: Any) -> bool:
+    """Write numbers at hand to where integers and slices point, at once; False where that is not what this is."""
+    cls = type(value)
+    if cls is Tensor:
+        if value._storage is t._storage or value._spec.dtype.kind == "c" and t._spec.dtype.kind != "c":
+            return False
+        source = value_of(value).array
+        if source is None or value._spec.ndim > t._spec.ndim or value._storage.device is not t._storage.device:
+            return False
+    elif cls in (int, float, bool):
+        source = value
+    else:
+        return False
+    if t._view is not None and not t._view.dense:
+        return False
+    region = _region(t, index_)
+    if region is None or 0 in region[1] or (cls is Tensor and not _fits(value._spec.shape, region[0])):
+        return False
+    storage = t._storage
+    memory = storage.memory()
+    if memory is None:
+        return False
+    part = strided(memory, *region[:3])
+    try:
+        with np.errstate(all="ignore"):
+            part[...] = source
+    except (OverflowError, ValueError):
+        return False
+    storage.writes += 1
+    if not t._untracked:
+        storage.version += 1
+    return True
+
+
+def _fits(have: tuple[int, ...], want: tuple[int, ...]) -> bool:
+    """Whether a shape can be expanded to another."""
+    lead = len(want) - len(have)
+    return lead >= 0 and all(n == 1 or n == want[lead + i] for i, n in enumerate(have))
 
 
 def _as_value(value: Any, like: Tensor) -> Tensor:

@@ -276,10 +276,10 @@ class _Overwritten(IdentityNode):
     """The node of a fill: the gradient of what was there is zero."""
 
     def apply_values(self, grads):
-        return [zeros(self.out_specs[0])]
+        return [zeros(self._out_specs[0])]
 
     def apply_tensors(self, grads):
-        return [Bridge.tensor(zeros(self.out_specs[0]), None, self)]
+        return [Bridge.tensor(zeros(self._out_specs[0]), None, self)]
 
 
 @composite(namespaces=("Tensor",))

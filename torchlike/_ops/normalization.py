@@ -17,7 +17,7 @@ import numpy as np
 from jax import lax
 
 from torchlike._ops.bodies import constant, convert, count, kind, type_name_of, widened
-from torchlike._ops.op import Array, Number, composite, op
+from torchlike._ops.op import REGISTRY, Array, Number, composite, op
 from torchlike._tensor.tensor import Tensor, assign, value_of
 
 _F = ("nn.functional",)
@@ -200,42 +200,43 @@ def torch_batch_norm(input, weight, bias, running_mean, running_var, training, m
 # Statistics over the last dimensions: layer normalization.
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def _by_layer(x, weight, bias, axes, eps):
-    return _by_layer_forward(x, weight, bias, axes, eps)[0]
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
+def _within(x, weight, bias, axes, weight_axes, eps):
+    """``x`` normalized over ``axes``, then times the weight plus the bias, which lie along ``weight_axes``."""
+    return _within_forward(x, weight, bias, axes, weight_axes, eps)[0]
 
 
-def _tail(t: Any, shape: Sequence[int]) -> Any:
-    """A tensor of the last dimensions repeated along the first."""
-    return lax.broadcast_in_dim(t, tuple(shape), tuple(range(len(shape) - t.ndim, len(shape))))
+def _along(t: Any, shape: Sequence[int], axes: Sequence[int]) -> Any:
+    """A tensor of the dimensions ``axes`` repeated along the others."""
+    return lax.broadcast_in_dim(t, tuple(shape), tuple(axes))
 
 
-def _by_layer_forward(x, weight, bias, axes, eps):
+def _within_forward(x, weight, bias, axes, weight_axes, eps):
     mean = _mean(x, axes)
     centred = lax.sub(x, _over(mean, x.shape, axes))
     inverse = _inverse_sigma(_mean(lax.mul(centred, centred), axes), eps)
     out = lax.mul(centred, _over(inverse, x.shape, axes))
     if weight is not None:
-        out = lax.mul(out, _tail(weight, x.shape))
+        out = lax.mul(out, _along(weight, x.shape, weight_axes))
     if bias is not None:
-        out = lax.add(out, _tail(bias, x.shape))
+        out = lax.add(out, _along(bias, x.shape, weight_axes))
     return out, (x, weight, mean, inverse, bias is None)
 
 
-def _by_layer_backward(axes, eps, saved, g):
+def _within_backward(axes, weight_axes, eps, saved, g):
     x, weight, mean, inverse, no_bias = saved
-    lead = tuple(_other_axes(x.ndim, axes))
+    rest = tuple(_other_axes(x.ndim, weight_axes))
     normal = lax.mul(lax.sub(x, _over(mean, x.shape, axes)), _over(inverse, x.shape, axes))
-    g_weight = None if weight is None else lax.reduce_sum(lax.mul(g, normal), lead)
-    g_bias = None if no_bias else lax.reduce_sum(g, lead)
+    g_weight = None if weight is None else lax.reduce_sum(lax.mul(g, normal), rest)
+    g_bias = None if no_bias else lax.reduce_sum(g, rest)
     if weight is not None:
-        g = lax.mul(g, _tail(weight, x.shape))
-    along = _over(_mean(lax.mul(g, normal), axes), x.shape, axes)
-    inner = lax.sub(lax.sub(g, _over(_mean(g, axes), x.shape, axes)), lax.mul(normal, along))
+        g = lax.mul(g, _along(weight, x.shape, weight_axes))
+    through = _over(_mean(lax.mul(g, normal), axes), x.shape, axes)
+    inner = lax.sub(lax.sub(g, _over(_mean(g, axes), x.shape, axes)), lax.mul(normal, through))
     return lax.mul(inner, _over(inverse, x.shape, axes)), g_weight, g_bias
 
 
-_by_layer.defvjp(_by_layer_forward, _by_layer_backward)
+_within.defvjp(_within_forward, _within_backward)
 
 
 def _listed(shape: Sequence[int]) -> str:
@@ -272,7 +273,7 @@ def _layer_norm(input, normalized_shape, weight: "Array | None", bias: "Array | 
         if t is not None and t.dtype != input.dtype and not (input.dtype.itemsize == 2 and t.dtype == np.float32):
             raise RuntimeError("expected scalar type " + type_name_of(input) + " but found " + type_name_of(t))
     axes = tuple(range(input.ndim - len(normalized_shape), input.ndim))
-    return _like(_by_layer(widened(input), _statistic(weight), _statistic(bias), axes, eps), input)
+    return _like(_within(widened(input), _statistic(weight), _statistic(bias), axes, axes, eps), input)
 
 
 def _shape_argument(name: str, shape: Any) -> tuple[int, ...]:
@@ -297,3 +298,202 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
 def torch_layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5, cudnn_enable=True):
     """``torch.nn.functional.layer_norm``."""
     return layer_norm(input, normalized_shape, weight, bias, eps)
+
+
+# Root mean square.
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _by_rms(x, weight, axes, eps):
+    return _by_rms_forward(x, weight, axes, eps)[0]
+
+
+def _by_rms_forward(x, weight, axes, eps):
+    inverse = _inverse_sigma(_mean(lax.mul(x, x), axes), eps)
+    out = lax.mul(x, _over(inverse, x.shape, axes))
+    if weight is not None:
+        out = lax.mul(out, _along(weight, x.shape, axes))
+    return out, (x, weight, inverse)
+
+
+def _by_rms_backward(axes, eps, saved, g):
+    x, weight, inverse = saved
+    normal = lax.mul(x, _over(inverse, x.shape, axes))
+    g_weight = None
+    if weight is not None:
+        g_weight = lax.reduce_sum(lax.mul(g, normal), tuple(_other_axes(x.ndim, axes)))
+        g = lax.mul(g, _along(weight, x.shape, axes))
+    through = _over(_mean(lax.mul(g, normal), axes), x.shape, axes)
+    return lax.mul(lax.sub(g, lax.mul(normal, through)), _over(inverse, x.shape, axes)), g_weight
+
+
+_by_rms.defvjp(_by_rms_forward, _by_rms_backward)
+
+
+@op(namespaces=("_private",), name="_rms_norm", node="MulBackward0")
+def _rms_norm(input, normalized_shape, weight: "Array | None", eps):
+    """The input over the root of the mean of its squares along the last dimensions."""
+    _check_normalized("RMSNormKernelImpl", input, normalized_shape, weight=weight)
+    axes = tuple(range(input.ndim - len(normalized_shape), input.ndim))
+    x = widened(input)
+    eps = float(np.finfo(x.dtype).eps) if eps is None else eps
+    out = _by_rms(x, _statistic(weight), axes, eps)
+    return convert(out, input.dtype if weight is None else np.promote_types(input.dtype, weight.dtype))
+
+
+@composite(namespaces=("torch", "nn.functional"))
+def rms_norm(input, normalized_shape, weight=None, eps=None):
+    """The last dimensions over their root mean square: ``x / sqrt(mean(x ** 2) + eps) * weight``.
+
+    ``eps`` is the dtype's resolution unless given. See Zhang and Sennrich, arXiv:1910.07467.
+    """
+    return _rms_norm(input, _shape_argument("rms_norm", normalized_shape), weight, eps)
+
+
+# Groups of channels, and single channels of single samples.
+
+
+@op(namespaces=("_private",), name="_group_norm", node="NativeGroupNormBackward0")
+def _group_norm(input, num_groups, weight: "Array | None", bias: "Array | None", eps):
+    """The input normalized over groups of channels of each sample."""
+    n, channels = input.shape[:2]
+    if num_groups <= 0:
+        raise RuntimeError(f"num_groups must be greater than 0, got {num_groups}")
+    if channels % num_groups:
+        raise RuntimeError(
+            f"Expected number of channels in input to be divisible by num_groups, but got input of shape "
+            f"{_listed(input.shape)} and num_groups={num_groups}"
+        )
+    for name, t in (("weight", weight), ("bias", bias)):
+        if t is not None and t.shape != (channels,):
+            raise RuntimeError(
+                f"Expected {name} to be a vector of size equal to the number of channels in input, but got {name} of shape "
+                f"{_listed(t.shape)} and input of shape {_listed(input.shape)}"
+            )
+    if kind(input) != "f":
+        raise NotImplementedError(f"\"GroupNormKernelImpl\" not implemented for '{type_name_of(input)}'")
+    inner = channels // num_groups
+    x = lax.reshape(widened(input), (n, num_groups, inner, math.prod(input.shape[2:])))
+    w, b = (None if t is None else lax.reshape(widened(t), (num_groups, inner)) for t in (weight, bias))
+    return _like(lax.reshape(_within(x, w, b, (2, 3), (1, 2), eps), input.shape), input)
+
+
+@composite(namespaces=_F)
+def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
+    """The channels of (N, C, ...) normalized in ``num_groups`` groups, sample by sample; ``weight`` and ``bias`` are (C).
+
+    See Wu and He, arXiv:1803.08494.
+    """
+    if input.dim() < 2:
+        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.dim()}")
+    _verify_batch_size([input.size(0) * input.size(1) // num_groups, num_groups, *input.size()[2:]])
+    return _group_norm(input, num_groups, weight, bias, eps)
+
+
+@composite(namespaces=("torch",), name="group_norm")
+def torch_group_norm(input, num_groups, weight=None, bias=None, eps=1e-5, cudnn_enabled=True):
+    """``torch.nn.functional.group_norm``."""
+    return _group_norm(input, num_groups, weight, bias, eps)
+
+
+@op(namespaces=("_private",), name="_instance_norm", node="ViewBackward0")
+def _instance_norm(
+    input, weight: "Array | None", bias: "Array | None", running_mean: "Array | None", running_var: "Array | None",
+    momentum: Number, eps,
+):  # fmt: skip
+    """Each channel of each sample normalized, and the running statistics moved towards the batch's mean of them."""
+    _check_channels(input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    n, channels = input.shape[:2]
+    x = lax.reshape(widened(input), (n, channels, math.prod(input.shape[2:])))
+    out = _within(x, _statistic(weight), _statistic(bias), (2,), (1,), eps)
+    results = [_like(lax.reshape(out, input.shape), input)]
+    if running_mean is None and running_var is None:
+        return results[0]
+    spots = x.shape[2]
+    mean, var = _moments(lax.stop_gradient(x), (2,))
+    var = lax.mul(var, constant(var, spots / (spots - 1) if spots > 1 else math.nan))
+    for running, fresh in ((running_mean, mean), (running_var, var)):
+        if running is not None:
+            share = lax.convert_element_type(momentum, fresh.dtype)
+            kept = lax.mul(lax.sub(constant(fresh, 1), share), widened(running))
+            results.append(_like(lax.add(kept, lax.mul(share, _mean(fresh, (0,)))), running))
+    return tuple(results)
+
+
+def _verify_spatial_size(size: Sequence[int]) -> None:
+    if math.prod(size[2:]) == 1:
+        raise ValueError(f"Expected more than 1 spatial element when training, got input size {size}")
+
+
+@composite(namespaces=_F)
+def instance_norm(
+    input, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-5
+):
+    """Each channel of each sample of (N, C, ...) normalized; with ``use_input_stats=False`` by the running statistics.
+
+    See Ulyanov et al., arXiv:1607.08022.
+    """
+    if use_input_stats:
+        _verify_spatial_size(input.size())
+    return torch_instance_norm(
+        input, weight, bias, running_mean, running_var, use_input_stats, momentum, eps, True
+    )
+
+
+@composite(namespaces=("torch",), name="instance_norm")
+def torch_instance_norm(input, weight, bias, running_mean, running_var, use_input_stats, momentum, eps, cudnn_enabled):
+    """``torch.nn.functional.instance_norm`` with its arguments in another order."""
+    if not use_input_stats:
+        if running_mean is None or running_var is None:
+            raise RuntimeError("Expected running_mean and running_var to be defined when use_input_stats is false")
+        return _instance_norm_inference(input, weight, bias, running_mean, running_var, eps)
+    results = _instance_norm(input, weight, bias, running_mean, running_var, momentum, eps)
+    if isinstance(results, Tensor):
+        return results
+    running = [t for t in (running_mean, running_var) if t is not None]
+    for t, result in zip(running, results[1:], strict=True):
+        assign(t, value_of(result))
+    return results[0]
+
+
+@op(namespaces=("_private",), name="_instance_norm_inference", node="ViewBackward0")
+def _instance_norm_inference(
+    input, weight: "Array | None", bias: "Array | None", running_mean: Array, running_var: Array, eps
+):
+    """The input normalized by the running statistics."""
+    return _batch_norm_inference.operator.body(input, weight, bias, running_mean, running_var, eps)
+
+
+# Norms of vectors, and of neighbouring channels.
+
+
+@composite(namespaces=_F)
+def normalize(input, p=2.0, dim=1, eps=1e-12, out=None):
+    """The vectors along ``dim`` over their p-norm, or over ``eps`` where that is larger."""
+    norm = input.norm(p, dim, keepdim=True)
+    if out is None:
+        return input / norm.clamp_min(eps).expand_as(input)
+    return REGISTRY["torch", "div"](input, norm.clamp_min_(eps).expand_as(input), out=out)
+
+
+@op(namespaces=("_private",), name="_local_response_norm", node="DivBackward0")
+def _local_response_norm(input, size, alpha, beta, k):
+    """The input over a power of the mean of the squares of neighbouring channels."""
+    x = widened(input)
+    ones = (1,) * (x.ndim - 2)
+    window, padding = (1, size, *ones), [(0, 0), (size // 2, (size - 1) // 2), *[(0, 0)] * len(ones)]
+    total = lax.reduce_window(lax.mul(x, x), constant(x, 0), lax.add, window, (1,) * x.ndim, padding)
+    mean = lax.div(total, constant(x, size))
+    base = lax.add(lax.mul(mean, constant(x, alpha)), constant(x, k))
+    return _like(lax.div(x, lax.pow(base, constant(x, beta))), input)
+
+
+@composite(namespaces=_F)
+def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
+    """``x / (k + alpha * m) ** beta`` with ``m`` the mean square over ``size`` neighbouring channels of (N, C, ...)."""
+    if input.dim() < 3:
+        gap = " " * 26
+        raise ValueError(f"Expected 3D or higher dimensionality{gap}input (got {input.dim()} dimensions)")
+    if not input._spec.numel:
+        return input
+    return _local_response_norm(input, size, alpha, beta, k)

@@ -286,7 +286,7 @@ def call(op: Op, args: Sequence[Any], static: Any) -> Any:
 def _node(op: Op, static, instance: Instance, args, out: Storage, outs: list[Value], edges) -> OpNode:
     """The node of an operator with a single output, recorded from plain tensors and constants."""
     node = _new(instance.node_class or _class_of(op, static, instance))
-    node.edges = edges
+    node._edges = edges
     node._seq = next_sequence()
     node.instance = instance
     if not instance.residuals:

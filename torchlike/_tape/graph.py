@@ -63,7 +63,7 @@ class Bridge:
 
 
 class Node:
-    """A function on the tape. ``edges`` says where the gradients of its inputs go."""
+    """A function on the tape. ``_edges`` says where the gradients of its inputs go."""
 
     #: What few nodes have stands on the class, so that making a node sets little.
     _tensor_hooks: dict[int, OrderedDict] | None = None
@@ -75,16 +75,16 @@ class Node:
     _watched: bool = False
 
     def __init__(self, edges: Sequence[Edge | None], out_specs: Sequence[Spec]):
-        self.edges = edges
-        self.out_specs = out_specs
+        self._edges = edges
+        self._out_specs = out_specs
         self._seq = next_sequence()
         if observers:
             observed(self)
 
     @property
-    def n_out(self) -> int:
+    def _n_out(self) -> int:
         """The number of outputs."""
-        return len(self.out_specs)
+        return len(self._out_specs)
 
     def name(self) -> str:
         """The node's name, such as ``AddBackward0``."""
@@ -103,7 +103,7 @@ class Node:
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
         """For each input, the node its gradient goes to (None where it has none) and which of its outputs it is."""
-        return tuple((None, 0) if e is None else _shown(e) for e in self.edges)
+        return tuple((None, 0) if e is None else _shown(e) for e in self._edges)
 
     def register_hook(self, fn: Callable) -> Any:
         """Call ``fn(grad_inputs, grad_outputs)`` after the node has run; what it returns replaces ``grad_inputs``."""
@@ -136,7 +136,7 @@ class Node:
         """The same on tensors, each operation going on the tape where grad mode is on."""
         raise NotImplementedError
 
-    def release(self) -> None:
+    def _release(self) -> None:
         """Let go of what was saved for the backward."""
 
 
@@ -168,14 +168,14 @@ def node_class(name: str, kind: type | None = None) -> type:
 class OpNode(Node):
     """The node of a recorded op instance: its transpose, and the residuals that the transpose wants."""
 
-    edges: Sequence[Edge | None]
+    _edges: Sequence[Edge | None]
     saved: Sequence[Any] = ()
     versions: list[int] = []
     inputs: Any = None
 
 
     def __init__(self, instance: Instance, edges: Sequence[Edge | None], residuals: Any, saved: Any, inputs: Any):
-        self.edges = edges
+        self._edges = edges
         self._seq = next_sequence()
         self.instance = instance
         self.residuals = residuals
@@ -188,18 +188,18 @@ class OpNode(Node):
             self.inputs = inputs
 
     @property
-    def n_out(self) -> int:
+    def _n_out(self) -> int:
         """The number of outputs."""
         return self.instance.n_out
 
     @property
-    def out_specs(self) -> tuple[Spec, ...]:  # type: ignore[override]
+    def _out_specs(self) -> tuple[Spec, ...]:  # type: ignore[override]
         """The specs of the outputs."""
         return self.instance.out_specs[: self.instance.n_out]
 
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
-        edges = dict(zip(self.instance.mask, self.edges, strict=True))
+        edges = dict(zip(self.instance.mask, self._edges, strict=True))
         return tuple(_shown(edges[i]) if i in edges else (None, 0) for i in range(len(self.instance.inputs)))
 
     def _check_saved(self) -> None:
@@ -218,7 +218,7 @@ class OpNode(Node):
         else:
             spec = self.instance.inputs[place]
             if place in self.instance.mask:
-                target, index = self.edges[self.instance.mask.index(place)]  # type: ignore[misc]
+                target, index = self._edges[self.instance.mask.index(place)]  # type: ignore[misc]
                 if isinstance(target, Node):
                     where = f", which is output {index} of {target.name()},"
         shape = ", ".join(map(str, spec.shape))
@@ -253,7 +253,7 @@ class OpNode(Node):
             for g, spec, d in zip(grads, instance.out_specs, instance.differentiable, strict=False)
             if d
         ]
-        edges = dict(zip(instance.mask, self.edges, strict=True))
+        edges = dict(zip(instance.mask, self._edges, strict=True))
         if self.inputs is not None:
             operands = [
                 Bridge.tensor(v, edges.get(i), self) for i, v in zip(instance.arrays, self.inputs, strict=True)
@@ -269,7 +269,7 @@ class OpNode(Node):
         name = self.name().removesuffix("0").removesuffix("Backward") + "BackwardBackward0"
         return Bridge.apply(kernel, None, [*operands, *cotangents], node_class(name))
 
-    def release(self) -> None:
+    def _release(self) -> None:
         if self.residuals:
             self.residuals = None
             self.saved = ()
@@ -337,7 +337,7 @@ class CopySlices(Node):
 
 
     def __init__(self, base: Edge | None, spec: Spec, chain: Sequence[tuple[Any, tuple]], function: Any, self_at: int | None):
-        others = [] if function is None else [e for i, e in enumerate(function.edges) if i != self_at]
+        others = [] if function is None else [e for i, e in enumerate(function._edges) if i != self_at]
         super().__init__([base, *others], (spec,))
         self.spec = spec
         #: (step, static) from the base to the view
@@ -358,7 +358,7 @@ class CopySlices(Node):
             if self.self_at is not None:
                 inside = results.pop(self.self_at)
             others = results
-        if self.edges[0] is None:
+        if self._edges[0] is None:
             return [None, *others]
         if inside is None:
             spec = Bridge.value(shown[-1]).spec
@@ -367,9 +367,9 @@ class CopySlices(Node):
             inside = apply(step.write, static, [before, inside])
         return [inside, *others]
 
-    def release(self) -> None:
+    def _release(self) -> None:
         if self.function is not None:
-            self.function.release()
+            self.function._release()
 
 
 def _apply_hooked(node: Node, grads: list[Any]) -> Sequence[Any]:

@@ -90,7 +90,7 @@ def _walk(roots, grads, retain_graph, create_graph, wanted):
                 if buffer is None:
                     if needed is not None and target not in needed:
                         continue
-                    buffer = buffers[target] = [None] * target.n_out
+                    buffer = buffers[target] = [None] * target._n_out
                     heappush(heap, (-seq, target))
                 have = buffer[index]
                 buffer[index] = grad if have is None else add(have, grad)
@@ -101,7 +101,7 @@ def _walk(roots, grads, retain_graph, create_graph, wanted):
             break
         node = heappop(heap)[1]
         gradients = buffers.pop(node)
-        edges = node.edges
+        edges = node._edges
         if node._watched:
             gradients = _before(node, gradients, create_graph)
         if wanted is not None:
@@ -118,7 +118,7 @@ def _walk(roots, grads, retain_graph, create_graph, wanted):
         if node._watched:
             results = _after(node, results, gradients, create_graph)
         if not retain_graph:
-            node.release()
+            node._release()
     return _finish(leaves, captured, wanted, create_graph)
 
 
@@ -148,13 +148,13 @@ def _leading_to(roots: Sequence[Edge], wanted: Sequence[Edge]) -> set:
         seen.add(target)
         order.append(target)
         if isinstance(target, Node):
-            stack.extend(e[0] for e in target.edges if e is not None)
+            stack.extend(e[0] for e in target._edges if e is not None)
     # Older targets first; leaves have no edges.
     order.sort(key=lambda t: t._seq if isinstance(t, Node) else 0)
     leading = set()
     for target in order:
         if target in goals or (
-            isinstance(target, Node) and any(e is not None and e[0] in leading for e in target.edges)
+            isinstance(target, Node) and any(e is not None and e[0] in leading for e in target._edges)
         ):
             leading.add(target)
     return leading

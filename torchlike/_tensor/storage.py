@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from torchlike._engine.value import Value, concrete, host
+from torchlike._engine.value import Spec, Value, concrete, host
 
 
 class Storage:
@@ -42,7 +42,6 @@ class Storage:
         # The slot, the local variable, the argument: anything above that is somebody outside.
         if array is None or getrefcount(array) > 3 or array.base is not None:
             return False
-        array.flags.writeable = False
         self.value = concrete(array)
         self.host_array = None
         return True
@@ -53,6 +52,29 @@ class Storage:
             self.host_array = np.array(host(self.value))
         return self.host_array
 
+    def memory(self) -> np.ndarray | None:
+        """The base's memory to write into; None where it is not at hand.
+
+        It is the storage's own if nothing else holds it, else a copy, which is the storage's from now on. So a loop that
+        fills a large tensor row by row costs a row each time, not the whole.
+        """
+        if self.host_array is not None:
+            return self.host_array
+        value = self.value
+        array = value.array
+        if array is None or self.device.type != "cpu":
+            return None
+        if (
+            type(array) is not np.ndarray
+            or _references(value, array) != _SOLE
+            or array.base is not None
+            or not array.flags.writeable
+            or not array.flags.c_contiguous
+        ):
+            array = np.array(array, order="C")
+            self.value = Value(array, value.spec)
+        return array
+
     def write(self, value: Value) -> None:
         """Replace the whole value."""
         if self.host_array is not None and not self._is_private_again():
@@ -60,6 +82,22 @@ class Storage:
         else:
             self.value = value
         self.writes += 1
+
+
+def _references(value: Value, array: Any) -> tuple[int, int]:
+    """How many references there are to a value and to its array."""
+    return getrefcount(value), getrefcount(array)
+
+
+def _references_of_sole_owner() -> tuple[int, int]:
+    """What ``_references`` says to ``Storage.memory`` where only the storage holds the value."""
+    storage = Storage(Value(np.zeros(1), Spec((1,), np.dtype(np.float64))), None)
+    value = storage.value
+    array = value.array
+    return _references(value, array)
+
+
+_SOLE = _references_of_sole_owner()
 
 
 def flat_array(storage: Storage) -> np.ndarray:

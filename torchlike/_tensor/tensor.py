@@ -445,6 +445,11 @@ class Tensor(metaclass=_TensorMeta):
         """The only element as a Python number."""
         if self._spec.numel != 1:
             raise RuntimeError(f"a Tensor with {self._spec.numel} elements cannot be converted to Scalar")
+        view, storage = self._view, self._storage
+        if view is not None and view.dense and storage.host_array is None:
+            array = storage.value.array
+            if type(array) is np.ndarray and array.flags.c_contiguous:
+                return array.item(view.offset)
         return host(value_of(self)).item()
 
     def tolist(self) -> Any:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from sys import getrefcount
 from typing import Any
 
 import jax
@@ -198,31 +197,13 @@ class View:
 
     def write(self, storage: Storage, value: Value) -> None:
         """Make the view show ``value``."""
-        shared = storage.host_array
-        if shared is not None and self.dense:
-            strided(shared, self.spec.shape, self.strides, self.offset)[...] = host(value)
-            storage.writes += 1
-            return
-        if self.dense and value.array is not None and self._write_at_hand(storage, value.array):
+        memory = storage.memory() if self.dense and (value.array is not None or storage.host_array is not None) else None
+        if memory is not None:
+            with np.errstate(all="ignore"):
+                strided(memory, self.spec.shape, self.strides, self.offset)[...] = host(value)
             storage.writes += 1
             return
         storage.write(self._rebuilt(storage, value))
-
-    def _write_at_hand(self, storage: Storage, array: Any) -> bool:
-        """Write into the base's own memory where it is at hand: in place if nothing else holds it, else into a copy.
-
-        So a loop that fills a large tensor row by row costs a row each time, not the whole.
-        """
-        base = storage.value
-        if base.array is None or storage.device.type != "cpu":
-            return False
-        memory = base.array
-        if not _is_sole_owner(base, memory):
-            memory = np.array(memory, order="C")
-            storage.value = Value(memory, base.spec)
-        with np.errstate(all="ignore"):
-            strided(memory, self.spec.shape, self.strides, self.offset)[...] = array
-        return True
 
     def _rebuilt(self, storage: Storage, value: Value) -> Value:
         before = storage.current() if self.parent is None else self.parent.read(storage)
@@ -236,34 +217,6 @@ class View:
             chain.append(view)
             view = view.parent
         return chain[::-1]
-
-
-def _references(value: Value, array: Any) -> tuple[int, int]:
-    """How many references there are to a value and to its array."""
-    return getrefcount(value), getrefcount(array)
-
-
-class _Probe:
-    """Measures what ``_references`` says where only one storage holds a value."""
-
-    value = Value(np.zeros(1), spec_of((1,), np.dtype(np.float64)))
-
-    def measure(self) -> tuple[int, int]:
-        base = self.value
-        memory = base.array
-        return _references(base, memory)
-
-
-_SOLE = _Probe().measure()
-
-
-def _is_sole_owner(value: Value, array: Any) -> bool:
-    """Whether nothing but the caller's storage holds a value, and nothing but the value its array."""
-    if type(array) is not np.ndarray or array.base is not None or not array.flags.writeable:
-        return False
-    held, shared = _references(value, array)
-    # This function's own two parameters count once more each.
-    return held <= _SOLE[0] + 1 and shared <= _SOLE[1] + 1
 
 
 def strided(base: np.ndarray, shape: Sequence[int], strides: Sequence[int], offset: int) -> np.ndarray:

@@ -1,7 +1,9 @@
-"""Checks and hooks on the way of a parameter, buffer or child into its module."""
+"""Helpers of `Module`: checks of what is registered, and pickling by name."""
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -45,3 +47,21 @@ def forget(module: Module, name: str, *members: dict[str, Any]) -> None:
         if name in found:
             del found[name]
     module._non_persistent_buffers_set.discard(name)
+
+
+def is_importable(cls: type) -> bool:
+    """Whether Python finds a class under the name it goes by; only layers, called after torch, may not be found."""
+    if not cls.__module__.startswith("torch.nn."):
+        return True
+    return getattr(sys.modules.get(cls.__module__), cls.__qualname__, None) is cls
+
+
+def own_name(cls: type) -> tuple[str, str]:
+    """Module and name under which this package has a layer."""
+    return "torchlike" + cls.__module__[len("torch") :], cls.__qualname__
+
+
+def new_by_name(module: str, name: str) -> Module:
+    """A layer without state, for pickles."""
+    cls = getattr(importlib.import_module(module), name)
+    return cls.__new__(cls)

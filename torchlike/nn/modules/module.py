@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import inspect
 import warnings
 from collections import OrderedDict
@@ -432,6 +433,14 @@ class Module:
         members = [*self.__dict__, *self._parameters, *self._modules, *self._buffers]
         # Names of children in lists are digits, which are no attributes.
         return sorted(name for name in [*dir(type(self)), *members] if not name[0].isdigit())
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        reduced = super().__reduce_ex__(protocol)
+        # Layers go by torch's module names, under which Python finds them only where this package is installed as
+        # torch. Protocol 2 is that of torch's own files, which are read by these names.
+        if protocol > 2 and reduced[0] is copyreg.__newobj__ and not _registration.is_importable(type(self)):  # type: ignore[attr-defined]
+            return _registration.new_by_name, _registration.own_name(type(self)), *reduced[2:]
+        return reduced
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
