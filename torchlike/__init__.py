@@ -15,8 +15,8 @@ if not _install.is_waiting():
     import os as _os
     from typing import Any as _Any
 
-    from torchlike._engine import setup as _setup  # configures JAX before anything else uses it
     from torchlike import _ops
+    from torchlike._engine import setup as _setup  # configures JAX before anything else uses it
     from torchlike._ops.op import exports as _exports
     from torchlike._ops.op import register_parameter_type as _register_parameter_type
 
@@ -94,17 +94,14 @@ if not _install.is_waiting():
         if (stem := name.removesuffix(".py")).isidentifier() and not stem.startswith("_")
     )
 
-
     def __getattr__(name: str) -> _Any:
         if name in _LAZY:
             return _importlib.import_module(f"torchlike.{name}")
         raise AttributeError(f"module 'torch' has no attribute '{name}'")
 
-
     def is_tensor(obj: _Any, /) -> _builtins.bool:
         """Whether ``obj`` is a tensor."""
         return isinstance(obj, Tensor)
-
 
     def is_storage(obj: _Any, /) -> _builtins.bool:
         """Whether ``obj`` is a storage."""

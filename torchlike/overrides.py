@@ -70,6 +70,4 @@ def is_tensor_like(inp: Any) -> bool:
 def has_torch_function(relevant_args: Sequence[Any]) -> bool:
     """Whether any argument overrides torch's functions."""
     own = Tensor.__torch_function__.__func__  # type: ignore[attr-defined]
-    return any(
-        getattr(getattr(type(a), "__torch_function__", None), "__func__", own) is not own for a in relevant_args
-    )
+    return any(getattr(getattr(type(a), "__torch_function__", None), "__func__", own) is not own for a in relevant_args)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import warnings
+from contextlib import contextmanager
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ import numpy as np
 import torch
 
 import torchlike
+from torchlike._engine import config
+from torchlike._ops.op import REGISTRY
 from torchlike._tensor.tensor import from_array, host_array
 
 #: Relative and absolute tolerance of each dtype: a few units in the last place of a short computation.
@@ -253,3 +256,87 @@ def samples(info: Any, dtype: Any, count: int, requires_grad: bool = False) -> I
     chosen = found if len(found) <= count else random.Random(0).sample(found, count)
     for sample in chosen:
         yield [sample.input, *sample.args], dict(sample.kwargs)
+
+
+def operator(name: str) -> Callable:
+    """torchlike's operator of a name such as ``exp`` or ``special.i0e``: the function, or else the method."""
+    namespace, _, last = name.rpartition(".")
+    for where in (namespace or "torch", "Tensor", "_private"):
+        if (where, last) in REGISTRY:
+            return REGISTRY[where, last]
+    raise LookupError(f"torchlike has no operator {name}")
+
+
+#: Entries of native's table whose function takes its arguments in another order than the public one.
+OWN_ORDER: dict[str, Callable] = {
+    "where": lambda input, condition, other: torchlike.where(condition, input, other),
+    "polygamma": lambda input, n: torchlike.polygamma(n, input),
+    "special.polygamma": lambda input, n: torchlike.polygamma(n, input),
+}
+
+
+def check_samples(
+    name: str, dtypes: Sequence[str] = ("float32",), count: int = 3, pick: Callable = lambda result: result, **options: Any
+) -> None:  # fmt: skip
+    """``check`` an operator on sample inputs from native's table, in each of the dtypes that the operator takes.
+
+    ``pick`` chooses what of both results is compared. Gradients are compared in float32, float64 and the complex types.
+    """
+    entries = infos(name)
+    assert entries, f"native's table has no entry {name}"
+    ours_ = OWN_ORDER.get(name) or operator(name)
+    checked = 0
+    for info in entries:
+        for dtype in dtypes:
+            kind = getattr(torch, dtype)
+            if kind not in info.dtypes:
+                continue
+            differentiated = info.supports_autograd and dtype in ("float32", "float64", "complex64", "complex128")
+            for args, kwargs in samples(info, kind, count, differentiated):
+                where = f"{name}({', '.join(map(_described, args))}, {kwargs})"
+                try:
+                    check(
+                        name, lambda *a, **k: pick(info.op(*a, **k)), lambda *a, **k: pick(ours_(*a, **k)), args, kwargs,
+                        **{"gradients": differentiated, **options},
+                    )  # fmt: skip
+                except AssertionError as error:
+                    raise AssertionError(f"{where}: {error}") from error
+                checked += 1
+    assert checked, f"no sample of {name} was checked"
+
+
+def _described(x: Any) -> str:
+    if isinstance(x, torch.Tensor):
+        return f"{dtype_name(x.dtype)}{list(x.shape)}"
+    return f"[{', '.join(map(_described, x))}]" if isinstance(x, (list, tuple)) else repr(x)
+
+
+# Expressions, evaluated on both sides.
+
+
+def evaluated(library: Any, expression: str) -> str:
+    """What an expression of ``torch``, ``x = [1., 2., 3.]``, ``y`` (3 by 4, with history) and ``v`` (a leaf) shows, or
+    the type and first line of the error that it raises."""
+    scope = {
+        "torch": library, "L": library.tensor, "nan": float("nan"), "inf": float("inf"), "x": library.tensor([1.0, 2, 3]),
+        "y": library.arange(12.0).reshape(3, 4).requires_grad_() * 1,
+        "v": library.tensor([0.1, 0.2, 0.3], requires_grad=True),
+    }  # fmt: skip
+    result, error = outcome(eval, expression, scope)
+    return repr(result) if error is None else f"{type(error).__name__}: {_first_line(error)}"
+
+
+def assert_same_evaluation(expression: str) -> None:
+    """AssertionError unless an expression shows, or raises, the same on both sides."""
+    actual, expected = evaluated(torchlike, expression), evaluated(torch, expression)
+    assert actual == expected, f"{expression}: got\n{actual}\ninstead of\n{expected}"
+
+
+@contextmanager
+def tier(name: str) -> Iterator[None]:
+    """Run everything on one tier, ``host`` or ``xla``."""
+    before, config.tier = config.tier, name
+    try:
+        yield
+    finally:
+        config.tier = before

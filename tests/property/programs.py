@@ -216,5 +216,7 @@ def _differs(w: Any, g: Any) -> str | None:
     if isinstance(w, tuple) and isinstance(g, tuple):
         if len(w) != len(g):
             return "length"
-        return next((f"field {i}: {d}" for i, (a, b) in enumerate(zip(w, g, strict=True)) if (d := _differs(a, b))), None)
+        return next(
+            (f"field {i}: {d}" for i, (a, b) in enumerate(zip(w, g, strict=True)) if (d := _differs(a, b))), None
+        )
     return None if w == g else f"{w!r} != {g!r}"

@@ -59,7 +59,7 @@ class Instance:
 
     __slots__ = (
         "__weakref__", "arrays", "consts", "differentiable", "function", "inputs", "jaxpr", "kernel", "mask", "n_out", "node_class",
-        "opaque", "out_specs", "residuals", "saved_inputs", "saved_outputs", "single", "static", "takes_numbers", "transpose", "whole_transpose",
+        "opaque", "out_specs", "residuals", "checked", "frees", "single", "static", "takes_numbers", "transpose", "whole_transpose",
     )  # fmt: skip
 
     def __init__(self, kernel: Kernel, static: Any, inputs: tuple[Input, ...], mask: tuple[int, ...]):
@@ -71,9 +71,10 @@ class Instance:
         #: Positions of the inputs that are arrays at run time.
         self.arrays = tuple(i for i, x in enumerate(inputs) if isinstance(x, (Spec, type)))
         self.residuals: tuple[int, ...] = ()
-        #: The residuals that are inputs, and those that are outputs, by their own positions.
-        self.saved_inputs: tuple[int, ...] = ()
-        self.saved_outputs: tuple[int, ...] = ()
+        #: The inputs and outputs (as in ``residuals``) whose tensors must not be written to before the backward, and
+        #: whether the backward frees anything; the layers above may change both.
+        self.checked: tuple[int, ...] = ()
+        self.frees = False
         #: Whether there are residuals that are neither, so that second derivatives need all the inputs.
         self.opaque = False
         self.node_class: Any = None  # the layers above keep the class of this instance's nodes here
@@ -83,8 +84,10 @@ class Instance:
         if mask:
             _trace_forward_half(self, function)
             n = len(inputs)
-            self.saved_inputs = tuple(p for p in self.residuals if p < n and isinstance(inputs[p], Spec))
-            self.saved_outputs = tuple(p - n for p in self.residuals if n <= p < n + self.n_out)
+            self.checked = tuple(
+                p for p in self.residuals if (isinstance(inputs[p], Spec) if p < n else p < n + self.n_out)
+            )
+            self.frees = bool(self.residuals)
         else:
             closed = _trace(function, [_aval(inputs[i]) for i in self.arrays])
             self._keep(closed)
@@ -216,9 +219,7 @@ def _trace_forward_half(instance: Instance, function: Callable) -> None:
     def transpose(static, inputs):
         def run(*arrays):
             residuals, cts = arrays[: len(places)], arrays[len(places) :]
-            vjp = jax.tree_util.tree_unflatten(
-                tree, [residuals[s] if kind == "residual" else s for kind, s in sources]
-            )
+            vjp = jax.tree_util.tree_unflatten(tree, [residuals[s] if kind == "residual" else s for kind, s in sources])
             return _apply_vjp(vjp, cts)
 
         return run

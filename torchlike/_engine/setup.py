@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jax
 
-from torchlike._engine import config
+from torchlike._engine import config, fork  # noqa: F401  (makes forks safe)
 
 jax.config.update("jax_enable_x64", True)
 if config.cache_dir:

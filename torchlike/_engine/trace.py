@@ -12,7 +12,6 @@ run-time argument there.
 
 from __future__ import annotations
 
-import os
 import threading
 from sys import getrefcount
 from typing import Any
@@ -23,7 +22,6 @@ from torchlike._engine import config, stats
 from torchlike._engine.instance import NUMBER_SPECS, Instance, Kernel, instance_of, number_key
 from torchlike._engine.program import Program
 from torchlike._engine.value import Spec, Value, materialize
-
 
 
 def _references(values: list[Value]) -> list[int]:
@@ -146,7 +144,10 @@ class Trace:
             return child
         described = tuple([v.spec if type(v) is Value else v for v in inputs])
         if any(type(v) is not Value for v in inputs):
-            general = (*exact[:3], *[k if type(v) is Value else type(v) for k, v in zip(exact[3:], inputs, strict=True)])
+            general = (
+                *exact[:3],
+                *[k if type(v) is Value else type(v) for k, v in zip(exact[3:], inputs, strict=True)],
+            )
             child = position.children.get(general)
             if child is not None:
                 return child
@@ -260,6 +261,3 @@ def backward_boundary() -> None:
     if trace.backwards:
         trace.flush()
     trace.backwards += 1
-
-
-os.register_at_fork(before=flush)

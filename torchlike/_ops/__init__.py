@@ -12,7 +12,8 @@ MODULES = (
     "arithmetic", "creation", "shape", "memory", "indexing", "elementwise", "comparison", "reduction", "sorting", "joining",
     "gathering", "statistics", "special_functions", "complex_numbers", "matmul", "activation", "loss",
     "regression_loss", "normalization", "dropout", "embedding", "convolution", "pooling", "adaptive_pooling",
-    "padding", "attention", "rnn",
+    "padding", "attention", "rnn", "distance", "margin_loss", "ctc",
+    "resampling", "grids", "rearrangement", "pooling_variants", "neural",
     "random_ops",
 )  # fmt: skip
 

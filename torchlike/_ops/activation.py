@@ -53,7 +53,11 @@ def _relu(input):
     """``max(0, x)``, element by element."""
     if input.dtype == np.bool_:
         raise RuntimeError("Boolean inputs not supported for relu")
-    return _rectify(input) if np.dtype(input.dtype).kind == "f" or input.dtype == jnp.bfloat16 else lax.max(input, _zero(input))
+    return (
+        _rectify(input)
+        if np.dtype(input.dtype).kind == "f" or input.dtype == jnp.bfloat16
+        else lax.max(input, _zero(input))
+    )
 
 
 @composite(namespaces=_F, name="relu")
@@ -177,10 +181,10 @@ _with_inplace("hardsigmoid", _hardsigmoid, "", "", _hardsigmoid.__doc__)
 _with_inplace("hardtanh", _hardtanh, ", min_val=-1.0, max_val=1.0", ", min_val, max_val", _hardtanh.__doc__)
 _with_inplace("relu6", _hardtanh, "", ", 0.0, 6.0", "``min(max(0, x), 6)``.")
 _with_inplace("threshold", _threshold, ", threshold, value", ", threshold, value", _threshold.__doc__)
+_with_inplace("selu", _elu, "", ", 1.6732632423543772, 1.0507009873554805", "The self-normalising unit: a scaled ELU.")
 _with_inplace(
-    "selu", _elu, "", ", 1.6732632423543772, 1.0507009873554805", "The self-normalising unit: a scaled ELU."
+    "celu", _elu, ", alpha=1.0", ", alpha, 1.0, 1.0 / alpha", "``max(0, x) + min(0, alpha * (exp(x / alpha) - 1))``."
 )
-_with_inplace("celu", _elu, ", alpha=1.0", ", alpha, 1.0, 1.0 / alpha", "``max(0, x) + min(0, alpha * (exp(x / alpha) - 1))``.")
 
 for _name in ("celu", "celu_", "selu", "selu_"):
     composite(namespaces=("torch",))(REGISTRY["nn.functional", _name])
@@ -305,7 +309,7 @@ def _over(function: Any, x: Any, dim: int, dtype: Any) -> Any:
     if dtype is not None:
         x = lax.convert_element_type(x, dtype.np)
     if np.dtype(x.dtype).kind in "iub":
-        raise RuntimeError(f'"softmax_kernel_impl" not implemented for \'{_kind(x)}\'')
+        raise RuntimeError(f"\"softmax_kernel_impl\" not implemented for '{_kind(x)}'")
     if x.ndim == 0:
         wrap_dim(dim, 0)
         return function(lax.reshape(x, (1,)), 0).reshape(())

@@ -282,5 +282,3 @@ def resize_out(out: Tensor, shape: tuple[int, ...]) -> None:
     out._storage.writes += 1
     out._view = None
     out._spec = out._storage.value.spec
-
-

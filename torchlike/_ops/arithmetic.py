@@ -11,8 +11,8 @@ from jax import numpy as jnp
 
 from torchlike._ops import op as machinery
 from torchlike._ops.op import Number, Promote, call, call_inplace, composite, op, pointwise
-from torchlike._tensor.tensor import Tensor
 from torchlike._tape.graph import Bridge
+from torchlike._tensor.tensor import Tensor
 
 
 def _alpha(alpha: Any, x: Any) -> Any:
@@ -122,9 +122,7 @@ def _by_mode(rounding_mode: str | None) -> Any:
         return _div_floor.operator
     if rounding_mode == "trunc":
         return _div_trunc.operator
-    raise RuntimeError(
-        f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'"
-    )
+    raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
 
 
 _PLAIN = (None, (), None)

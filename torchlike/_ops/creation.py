@@ -76,8 +76,8 @@ def _of_nested(data: Any) -> np.ndarray:
         _check_regular(data)
         array = np.array(_plain(data))
         if array.dtype == object:
-            raise TypeError(f"not a sequence") if False else RuntimeError(
-                f"Could not infer dtype of {_first_odd(data)}"
+            raise (
+                TypeError("not a sequence") if False else RuntimeError(f"Could not infer dtype of {_first_odd(data)}")
             )
     return array
 
@@ -91,7 +91,9 @@ def _holds_tensors(data: Any) -> bool:
 def _plain(data: Any) -> Any:
     if isinstance(data, Tensor):
         return host_array(data) if data._spec.ndim else data.item()
-    if isinstance(data, (list, tuple)) or (hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, (str, dict, np.ndarray))):
+    if isinstance(data, (list, tuple)) or (
+        hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, (str, dict, np.ndarray))
+    ):
         return [_plain(x) for x in data]
     return data
 
@@ -296,11 +298,15 @@ def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
     view = memoryview(buffer)
     size = view.nbytes
     if size == 0:
-        raise ValueError("both buffer length (0) and count (-1) must not be 0") if count <= 0 else ValueError(
-            f"both buffer length (0) and count ({count}) must not be 0"
+        raise (
+            ValueError("both buffer length (0) and count (-1) must not be 0")
+            if count <= 0
+            else ValueError(f"both buffer length (0) and count ({count}) must not be 0")
         )
     if not 0 <= offset < size:
-        raise ValueError(f"offset ({offset} bytes) must be non-negative and no greater than buffer length ({size} bytes) minus 1")
+        raise ValueError(
+            f"offset ({offset} bytes) must be non-negative and no greater than buffer length ({size} bytes) minus 1"
+        )
     if count < 0 and (size - offset) % dtype.itemsize:
         raise ValueError(
             f"buffer length ({size - offset} bytes) after offset ({offset} bytes) must be a multiple of element size "
@@ -333,7 +339,18 @@ def _out(out: Tensor, array: np.ndarray, dtype: Dtype | None) -> Tensor:
 
 
 def _filler(name: str, make: Any, doc: str) -> None:
-    def fill(*size, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, memory_format=None, names=None, **named):
+    def fill(
+        *size,
+        out=None,
+        dtype=None,
+        layout=None,
+        device=None,
+        pin_memory=False,
+        requires_grad=False,
+        memory_format=None,
+        names=None,
+        **named,
+    ):
         if named:
             size = (named.pop("size"),) if "size" in named else size
             if named:
@@ -347,7 +364,9 @@ def _filler(name: str, make: Any, doc: str) -> None:
     fill.__doc__ = doc
     composite(namespaces=("torch",))(fill)
 
-    def fill_like(input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None, pin_memory=False):
+    def fill_like(
+        input, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None, pin_memory=False
+    ):
         if not isinstance(input, Tensor):
             raise TypeError(f"{name}_like(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
         made = make(input._spec.shape, (dtype or input.dtype).np)
@@ -374,7 +393,18 @@ _filler("empty", np.zeros, "A tensor whose elements the program will set; they a
 
 
 @composite(namespaces=("torch",))
-def full(size, fill_value, *, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, names=None):
+def full(
+    size,
+    fill_value,
+    *,
+    out=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    pin_memory=False,
+    requires_grad=False,
+    names=None,
+):
     """A tensor of shape ``size`` with ``fill_value`` everywhere; its dtype is the number's unless given."""
     shape = _shape((size,), "full")
     number = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
@@ -385,7 +415,17 @@ def full(size, fill_value, *, out=None, dtype=None, layout=None, device=None, pi
 
 
 @composite(namespaces=("torch",))
-def full_like(input, fill_value, *, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None, pin_memory=False):
+def full_like(
+    input,
+    fill_value,
+    *,
+    dtype=None,
+    layout=None,
+    device=None,
+    requires_grad=False,
+    memory_format=None,
+    pin_memory=False,
+):
     """A tensor of ``input``'s shape with ``fill_value`` everywhere."""
     number = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
     made = np.full(input._spec.shape, number, (dtype or input.dtype).np)
@@ -459,8 +499,10 @@ def arange(*args, out=None, dtype=None, layout=None, device=None, pin_memory=Fal
     if (step > 0 and start > end) or (step < 0 and start < end):
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     if dtype is None:
-        dtype = out.dtype if out is not None else (
-            dtypes.get_default_dtype() if any(isinstance(x, float) for x in (start, end, step)) else dtypes.int64
+        dtype = (
+            out.dtype
+            if out is not None
+            else (dtypes.get_default_dtype() if any(isinstance(x, float) for x in (start, end, step)) else dtypes.int64)
         )
     n = math.ceil((end - start) / step)
     if dtype.np.kind in "iu":
@@ -474,7 +516,9 @@ def arange(*args, out=None, dtype=None, layout=None, device=None, pin_memory=Fal
 
 
 @composite(namespaces=("torch",))
-def linspace(start, end, steps, *, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):
+def linspace(
+    start, end, steps, *, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False
+):
     """``steps`` numbers evenly spaced from ``start`` to ``end``, both included."""
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
@@ -498,7 +542,19 @@ def _linspace(start: Any, end: Any, steps: int, kind: np.dtype) -> np.ndarray:
 
 
 @composite(namespaces=("torch",))
-def logspace(start, end, steps, base=10.0, *, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):
+def logspace(
+    start,
+    end,
+    steps,
+    base=10.0,
+    *,
+    out=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    pin_memory=False,
+    requires_grad=False,
+):
     """``steps`` numbers evenly spaced on a logarithmic scale from ``base**start`` to ``base**end``."""
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
@@ -548,8 +604,10 @@ def _legacy(args: tuple, kwargs: dict, dtype: Dtype) -> Tensor:
         return _finish(np.zeros(0, dtype.np), device)
     if len(args) == 1 and isinstance(args[0], Tensor):
         if args[0].dtype is not dtype:
-            raise TypeError(f"expected {dtype} (got {args[0].dtype})") if False else TypeError(
-                f"expected TensorOptions(dtype={dtype.name}), got {args[0].dtype.name}"
+            raise (
+                TypeError(f"expected {dtype} (got {args[0].dtype})")
+                if False
+                else TypeError(f"expected TensorOptions(dtype={dtype.name}), got {args[0].dtype.name}")
             )
         return args[0].detach()
     if len(args) == 1 and isinstance(args[0], Size):

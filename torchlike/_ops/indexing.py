@@ -19,9 +19,7 @@ from torchlike._tensor.promotion import SCALAR_TYPE_NAMES
 from torchlike._tensor.tensor import CPU, Tensor, assign, host_array, strides_of, value_of, view_of, wrap
 from torchlike._tensor.views import Step, View, spec_like, strided
 
-INVALID = (
-    "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got {})"
-)
+INVALID = "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got {})"
 
 NON_TUPLE = (
     "Using a non-tuple sequence for multidimensional indexing is deprecated and will be changed in pytorch 2.9; use "
@@ -306,7 +304,9 @@ def _getitem(self: Tensor, index_: Any) -> Tensor:
         if region is not None:
             shape, strides, offset, full = region
             dense = self._view is None or self._view.dense
-            return view_of(self, View(self._view, _PART, (full,), spec_like(self._spec, shape), strides, offset, dense), "")
+            return view_of(
+                self, View(self._view, _PART, (full,), spec_like(self._spec, shape), strides, offset, dense), ""
+            )
     elif cls is Tensor and index_._spec.ndim and index_._spec.dtype == np.int64:
         return index(self, [index_])
     out, rest = _basic(self, _entries(index_))
@@ -340,7 +340,7 @@ def _write_region(t: Tensor, index_: Any, value: Any) -> bool:
     """Write numbers at hand to where integers and slices point, at once; False where that is not what this is."""
     cls = type(value)
     if cls is Tensor:
-        if value._storage is t._storage or value._spec.dtype.kind == "c" and t._spec.dtype.kind != "c":
+        if value._storage is t._storage or (value._spec.dtype.kind == "c" and t._spec.dtype.kind != "c"):
             return False
         source = value_of(value).array
         if source is None or value._spec.ndim > t._spec.ndim or value._storage.device is not t._storage.device:

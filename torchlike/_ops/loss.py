@@ -117,7 +117,7 @@ def _check_nll_shapes(x: Any, target: Any, weight: Any) -> None:
                 f"Expected input batch_size ({x.shape[0]}) to match target batch_size ({target.shape[0]})."
             )
         if x.ndim <= 2:
-            raise RuntimeError(f"0D or 1D target tensor expected, multi-target not supported")
+            raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
         if x.ndim == 4:
             raise RuntimeError(
                 f"only batches of spatial targets supported (3D tensors) but got targets of dimension: {target.ndim}"
@@ -140,7 +140,7 @@ def _check_nll_shapes(x: Any, target: Any, weight: Any) -> None:
 
 
 @op(namespaces=("_private",), name="_nll_loss", node="NllLossBackward0", check=_check_nll)
-def _nll_loss(input, target: Array, weight: "Array | None" = None, ignore_index=-100, reduction="mean"):
+def _nll_loss(input, target: Array, weight: Array | None = None, ignore_index=-100, reduction="mean"):
     """The negative log-likelihood of the labels."""
     _check_nll_shapes(input, target, weight)
     x = lax.convert_element_type(input, np.float32) if input.dtype in (np.float16, jnp.bfloat16) else input
@@ -166,7 +166,7 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
 
 
 @op(namespaces=("_private",), name="_nll_loss_2d", node="NllLoss2DBackward0", check=_check_nll)
-def _nll_loss_2d(input, target: Array, weight: "Array | None" = None, ignore_index=-100, reduction="mean"):
+def _nll_loss_2d(input, target: Array, weight: Array | None = None, ignore_index=-100, reduction="mean"):
     """The negative log-likelihood of a label for each pixel."""
     return _nll_loss.operator.body(input, target, weight, ignore_index, reduction)
 

@@ -9,9 +9,8 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
-from torchlike._ops.op import Array, Number, composite, op
+from torchlike._ops.op import Array, Number, broadcast_shapes, composite, op
 from torchlike._ops.op import _broadcast as broadcast
-from torchlike._ops.op import broadcast_shapes
 from torchlike._tensor.dtypes import from_numpy_dtype
 from torchlike._tensor.promotion import SCALAR_TYPE_NAMES
 from torchlike._tensor.tensor import Tensor
@@ -126,9 +125,7 @@ def _check_batches(a: Any, b: Any) -> None:
             f"Expected size for first two dimensions of batch2 tensor to be: {want} but got: {[b.shape[0], b.shape[1]]}."
         )
     if a.dtype != b.dtype:
-        raise RuntimeError(
-            f"expected scalar type {scalar_name(a)} but found {scalar_name(b)}"
-        )
+        raise RuntimeError(f"expected scalar type {scalar_name(a)} but found {scalar_name(b)}")
 
 
 def _row_times(a: Any, b: Any) -> Any:
@@ -169,9 +166,7 @@ def _batched(input, other):
     n = len(lead)
     if a.shape[-1] != b.shape[-2]:
         want, have = [math.prod(lead), a.shape[-1]], [math.prod(lead), b.shape[-2]]
-        raise RuntimeError(
-            f"Expected size for first two dimensions of batch2 tensor to be: {want} but got: {have}."
-        )
+        raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: {want} but got: {have}.")
     if a.dtype != b.dtype:
         raise RuntimeError(f"expected scalar type {scalar_name(a)} but found {scalar_name(b)}")
     batch = tuple(range(n))

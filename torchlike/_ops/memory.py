@@ -10,7 +10,8 @@ from torchlike._engine.trace import threads
 from torchlike._engine.value import Value, concrete, host
 from torchlike._ops import op as machinery
 from torchlike._ops.op import composite, op
-from torchlike._tensor import dtypes
+from torchlike._tape.graph import Bridge, IdentityNode, node_class, zeros
+from torchlike._tensor import dtypes, shared
 from torchlike._tensor.dtypes import dtype as Dtype
 from torchlike._tensor.layout import is_dense, wrap_strided
 from torchlike._tensor.memory_format import contiguous_format, preserve_format
@@ -18,7 +19,6 @@ from torchlike._tensor.placement import put, resolve
 from torchlike._tensor.promotion import SCALAR_TYPE_NAMES
 from torchlike._tensor.tensor import CPU, Tensor, assign, detached, edge_of, legacy_type, strides_of, value_of, wrap
 from torchlike._tensor.views import is_contiguous
-from torchlike._tape.graph import Bridge, IdentityNode, node_class, zeros
 
 
 def _copied(t: Tensor, value: Value, name: str, ordered: bool = False) -> Tensor:
@@ -185,7 +185,9 @@ def _type(self, dtype=None, non_blocking=False, **kwargs):
     if isinstance(dtype, Dtype):
         return cast(self, dtype)
     name = dtype if isinstance(dtype, str) else f"torch.{dtype.__name__}"
-    wanted = next((d for d, n in SCALAR_TYPE_NAMES.items() if name in (f"torch.{n}Tensor", f"torch.cuda.{n}Tensor")), None)
+    wanted = next(
+        (d for d, n in SCALAR_TYPE_NAMES.items() if name in (f"torch.{n}Tensor", f"torch.cuda.{n}Tensor")), None
+    )
     if wanted is None:
         raise ValueError(f"invalid type: '{name}'")
     return cast(self, wanted)
@@ -199,8 +201,16 @@ def pin_memory(self, device=None):
 
 @composite(namespaces=("Tensor",))
 def share_memory_(self):
-    """The tensor; it is put into shared memory when it is sent to another process."""
+    """Move the storage into memory that processes forked from this one share."""
+    if self._storage.device is CPU:
+        shared.share(self._storage)
     return self
+
+
+@composite(namespaces=("Tensor",))
+def is_shared(self):
+    """Whether other processes share the memory."""
+    return self.is_cuda or shared.is_shared(self._storage)
 
 
 # Writing.
@@ -250,9 +260,6 @@ def copy_(self, src, non_blocking=False):
     return machinery.call_inplace(_copy_into.operator, (self, src), (None, (), None))
 
 
-
-
-
 def _filled(t: Tensor, number: Any) -> Value:
     try:
         return concrete(np.full(t._spec.shape, number, t._spec.dtype))
@@ -288,8 +295,7 @@ def fill_(self, value):
     if isinstance(value, Tensor):
         if value._spec.ndim:
             raise RuntimeError(
-                "fill_ only supports 0-dimension value tensor but got tensor with "
-                f"{value._spec.ndim} dimensions."
+                f"fill_ only supports 0-dimension value tensor but got tensor with {value._spec.ndim} dimensions."
             )
         if value.requires_grad and threads.grad_enabled:
             return self.copy_(value)

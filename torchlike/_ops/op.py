@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from jax import lax
@@ -20,19 +20,19 @@ from torchlike._engine.instance import Instance, Kernel, number_key
 from torchlike._engine.trace import record, threads
 from torchlike._engine.value import Spec, Value, concrete
 from torchlike._ops import arguments
+from torchlike._tape.graph import Bridge, CopySlices, OpNode, next_sequence, node_class, observed, observers
 from torchlike._tensor import dtypes
 from torchlike._tensor.dtypes import dtype
-from torchlike._tensor.promotion import DIMENSIONED, NUMBER, SCALAR_TYPE_NAMES, ZERO_DIM, castable, result_type_of
 from torchlike._tensor.layout import elementwise_strides, wrap_strided
+from torchlike._tensor.promotion import DIMENSIONED, NUMBER, SCALAR_TYPE_NAMES, ZERO_DIM, castable, result_type_of
 from torchlike._tensor.storage import Storage
 from torchlike._tensor.tensor import CPU, Tensor, assign, dtype_of, edge_of, strides_of, value_of, wrap
 from torchlike._tensor.views import is_contiguous
-from torchlike._tape.graph import Bridge, CopySlices, OpNode, next_sequence, node_class, observed, observers
 
-# Markers for annotations of declarations.
-Array = "Array"
-Arrays = "Arrays"
-Number = "Number"
+# Markers for annotations of declarations; what counts is their names.
+Array: TypeAlias = Any
+Arrays: TypeAlias = Any
+Number: TypeAlias = Any
 
 _new = object.__new__
 
@@ -159,7 +159,11 @@ def _promotion(op: Op, layout: Any, inputs: Sequence[Any]) -> tuple[Callable, Ca
     if op.promote is Promote.NONE:
         return _identity, _identity
     # Keyword numbers such as alpha scale; they have no say in the result's type.
-    counted = [x for x, p in zip(inputs, arguments.owners(op, layout), strict=True) if not (p.keyword and p.kind is arguments.NUMBER)]
+    counted = [
+        x
+        for x, p in zip(inputs, arguments.owners(op, layout), strict=True)
+        if not (p.keyword and p.kind is arguments.NUMBER)
+    ]
     types = operand_types(counted)
     common = types[0][0] if op.promote is Promote.FIRST else result_type_of(types)
     if op.promote is Promote.INT_TO_FLOAT and not (common.is_floating_point or common.is_complex):
@@ -294,7 +298,7 @@ def _node(op: Op, static, instance: Instance, args, out: Storage, outs: list[Val
         return observed(node) if observers else node
     n = len(args)
     node.residuals = [args[p]._storage.value if p < n else outs[p - n] for p in instance.residuals]
-    node.saved = saved = [args[p]._storage if p < n else out for p in instance.residuals if p <= n]
+    node.saved = saved = [args[p]._storage if p < n else out for p in instance.checked]
     node.versions = [s.version for s in saved]
     if instance.opaque:
         node.inputs = [args[i]._storage.value for i in instance.arrays]
@@ -302,8 +306,19 @@ def _node(op: Op, static, instance: Instance, args, out: Storage, outs: list[Val
 
 
 def _class_of(op: Op, static: Any, instance: Instance) -> type:
-    instance.node_class = op.node_class(static)
-    return instance.node_class
+    return _keep_class(instance, op.node_class(static))
+
+
+def _keep_class(instance: Instance, cls: type) -> type:
+    """Remember the class of an instance's nodes, and what of its inputs and outputs that says must not be written to."""
+    instance.node_class = cls
+    instance.checked = cls.checked(instance)
+    instance.frees = instance.frees or instance.kernel.name in SAVE_NUMBERS
+    return cls
+
+
+#: Operators whose nodes keep even a number that they are applied to, and so have something to free.
+SAVE_NUMBERS = frozenset(("mul", "div"))
 
 
 def _call_any(op: Op, args: Sequence[Any], static: Any) -> Any:
@@ -350,6 +365,8 @@ def _results(op: Op, args: Sequence[Any], outs: Sequence[Value], device: Any) ->
 
 def make_node(cls: type, instance: Instance, args, inputs, outs, edges, results) -> OpNode:
     """The node of a recorded instance, holding the residuals that its transpose wants."""
+    if instance.node_class is None:
+        _keep_class(instance, cls)
     if not instance.residuals:
         node = cls(instance, edges, (), None, None)
         return observed(node) if observers else node
@@ -357,9 +374,8 @@ def make_node(cls: type, instance: Instance, args, inputs, outs, edges, results)
     residuals = [pool[p] for p in instance.residuals]
     if instance.takes_numbers:
         residuals = [r if type(r) is Value else concrete(np.asarray(r)) for r in residuals]
-    saved = [args[i]._storage for i in instance.saved_inputs]
-    if instance.saved_outputs:
-        saved += [results[i]._storage for i in instance.saved_outputs]
+    n = len(inputs)
+    saved = [args[p]._storage if p < n else results[p - n]._storage for p in instance.checked]
     kept = None
     if instance.opaque:
         kept = [x if type(x) is Value else concrete(np.asarray(x)) for x in (inputs[i] for i in instance.arrays)]
@@ -519,11 +535,12 @@ def write_inplace(target: Tensor, op: Op, static, instance: Instance, args, inpu
     node = make_node(op.node_class(static), instance, args, inputs, outs, edges, (saved_target,))
     assign(target, value)
     # What the target was before is saved as a value, which no write changes; as the result it is saved as of now.
-    places = [i for i in instance.saved_inputs if type(args[i]) not in _NUMBERS]
-    if 0 in places:
-        node.saved[places.index(0)], node.versions[places.index(0)] = _BEFORE_THE_WRITE, 0
-    for k in range(len(places), len(node.versions)):
-        node.versions[k] = target._storage.version
+    if node.saved:
+        for k, place in enumerate(instance.checked):
+            if place == 0:
+                node.saved[k], node.versions[k] = _BEFORE_THE_WRITE, 0
+            elif place >= len(inputs):
+                node.versions[k] = target._storage.version
     set_history(target, node, mask.index(0) if 0 in mask else None)
 
 
@@ -636,7 +653,9 @@ def op(promote: Promote = Promote.NONE, **options: Any) -> Callable:
         if declared.inplace:
             inplace = arguments.generate(declared, inplace=True)
             for public in (name, *declared.alias):
-                _register([n for n in declared.namespaces if n in ("torch", "Tensor", "nn.functional")], public + "_", inplace)
+                _register(
+                    [n for n in declared.namespaces if n in ("torch", "Tensor", "nn.functional")], public + "_", inplace
+                )
         return function
 
     return declare

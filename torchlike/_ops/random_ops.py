@@ -85,7 +85,17 @@ def _bounds(args: tuple, named: dict, name: str) -> tuple[int, int, Any]:
 
 
 @composite(namespaces=("torch",))
-def randint(*args, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False, **named):
+def randint(
+    *args,
+    generator=None,
+    out=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    requires_grad=False,
+    pin_memory=False,
+    **named,
+):
     """``randint(low=0, high, size)``: whole numbers drawn evenly from ``low`` up to, not including, ``high``."""
     low, high, size = _bounds(args, named, "randint")
     kind = dtype or (out.dtype if out is not None else dtypes.int64)
@@ -104,7 +114,9 @@ def randint_like(input, *args, dtype=None, layout=None, device=None, requires_gr
 
 
 @composite(namespaces=("torch",))
-def randperm(n, *, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+def randperm(
+    n, *, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False
+):
     """The whole numbers from 0 to ``n - 1`` in random order."""
     if n < 0:
         raise RuntimeError("n must be non-negative, got" + str(n))
@@ -114,7 +126,19 @@ def randperm(n, *, generator=None, out=None, dtype=None, layout=None, device=Non
 
 
 @composite(namespaces=("torch",))
-def normal(mean, std=1.0, size=None, *, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+def normal(
+    mean,
+    std=1.0,
+    size=None,
+    *,
+    generator=None,
+    out=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    requires_grad=False,
+    pin_memory=False,
+):
     """Normal numbers: of one ``mean`` and ``std`` and shape ``size``, or one for each element of tensors of them."""
     stream = _stream(generator)
     if size is not None:

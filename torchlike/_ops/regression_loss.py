@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import math
 import warnings
 from typing import Any
 
@@ -15,7 +15,7 @@ from torchlike._ops.bodies import choose, constant, kind, type_name_of
 from torchlike._ops.loss import _reduced as reduced
 from torchlike._ops.loss import check_reduction, legacy_reduction
 from torchlike._ops.op import Array, Promote, broadcast_shapes, composite, pointwise
-from torchlike._tensor.tensor import Tensor, value_of
+from torchlike._tensor.tensor import Tensor, from_array, host_array, value_of
 
 _F = ("nn.functional",)
 
@@ -61,12 +61,16 @@ def _smooth_l1(x: Any, y: Any, beta: float) -> Any:
     return choose(lax.lt(d, edge), lax.div(lax.mul(lax.mul(half, d), d), edge), lax.sub(d, lax.mul(half, edge)))
 
 
-def _l1_node(reduction: str, **_: Any) -> str:
-    return {"mean": "MeanBackward0", "sum": "SumBackward0", "none": "AbsBackward0"}[reduction]
+def _by_reduction(name: str) -> Any:
+    """The node of a loss that ends in ``name`` where it is not reduced."""
+    nodes = {"mean": "MeanBackward0", "sum": "SumBackward0", "none": name}
+    return lambda reduction, **_: nodes[reduction]
 
 
 _mse_op = _elementwise("mse_cpu", "MseLossBackward0", _square, "The squared differences.")
-_l1_op = _elementwise("abs_cpu", _l1_node, lambda x, y, _: lax.abs(lax.sub(x, y)), "The absolute differences.", "fiuc")
+_l1_op = _elementwise(
+    "abs_cpu", _by_reduction("AbsBackward0"), lambda x, y, _: lax.abs(lax.sub(x, y)), "The absolute differences.", "fiuc"
+)
 _huber_op = _elementwise("huber_cpu", "HuberLossBackward0", _huber, "Squared where small, linear where large.")
 _smooth_l1_op = _elementwise("smooth_l1_cpu", "SmoothL1LossBackward0", _smooth_l1, "Huber's loss over beta.")
 
@@ -262,3 +266,122 @@ def binary_cross_entropy_with_logits(
     if target._spec.shape != input._spec.shape:
         raise ValueError(f"Target size ({target.size()}) must be the same as input size ({input.size()})")
     return _with_logits(input, target, weight, pos_weight, reduction)
+
+
+# Divergences and likelihoods.
+
+
+def _divergence_node(reduction: str, log_target: bool) -> str:
+    return _by_reduction("MulBackward0" if log_target else "SubBackward0")(reduction)
+
+
+def _times_own_log(x: Any) -> Any:
+    """``x log x``, zero where ``x`` is."""
+    zero = constant(x, 0)
+    none = lax.eq(x, zero)
+    safe = choose(none, constant(x, 1), x)
+    return choose(none, choose(none, zero, x), lax.mul(x, lax.log(safe)))
+
+
+@pointwise(Promote.DEFAULT, namespaces=("_private",), name="_kl_div", node=_divergence_node)
+def _kl_div(input, other, reduction, log_target):
+    """The divergence of a distribution from one given by its logarithms."""
+    if log_target:
+        losses = lax.mul(lax.exp(other), lax.sub(other, input))
+    else:
+        losses = lax.sub(_times_own_log(other), lax.mul(other, input))
+    return reduced(losses, reduction)
+
+
+@composite(namespaces=_F)
+def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False):
+    """``target * (log(target) - input)``: Kullback and Leibler's divergence, ``input`` being log-probabilities.
+
+    With ``log_target`` the target is given as logarithms too. ``reduction`` may also be ``"batchmean"``: the sum over the
+    size of the first dimension, which is the divergence's definition.
+    """
+    if size_average is None and reduce is None and reduction == "mean":
+        warnings.warn(
+            "reduction: 'mean' divides the total loss by both the batch size and the support size.'batchmean' divides only "
+            "by the batch size, and aligns with the KL div math definition.'mean' will be changed to behave the same as "
+            "'batchmean' in the next major release.",
+            stacklevel=2,
+        )
+    chosen = chosen_reduction(size_average, reduce, "sum" if reduction == "batchmean" else reduction)
+    loss = _kl_div(input, target, chosen, bool(log_target))
+    if reduction == "batchmean" and input.dim():
+        return loss / input._spec.shape[0]
+    return loss
+
+
+@pointwise(Promote.DEFAULT, namespaces=("_private",), name="_poisson_nll", node=_by_reduction("SubBackward0"))
+def _poisson_nll(input, other, log_input, full, eps, reduction):
+    """The negative log-likelihood of counts under Poisson's distribution."""
+    if log_input:
+        losses = lax.sub(lax.exp(input), lax.mul(other, input))
+    else:
+        losses = lax.sub(input, lax.mul(other, lax.log(lax.add(input, constant(input, eps)))))
+    if full:
+        one = constant(other, 1)
+        large = lax.gt(other, one)
+        t = choose(large, other, one)
+        half_log = lax.mul(constant(t, 0.5), lax.log(lax.mul(constant(t, 2 * math.pi), t)))
+        stirling = lax.add(lax.sub(lax.mul(t, lax.log(t)), t), half_log)
+        losses = lax.add(losses, choose(large, stirling, constant(stirling, 0)))
+    return reduced(losses, reduction)
+
+
+@composite(namespaces=_F)
+def poisson_nll_loss(
+    input, target, log_input=True, full=False, size_average=None, eps=1e-8, reduce=None, reduction="mean"
+):
+    """``exp(input) - target * input``, or with ``log_input=False`` ``input - target * log(input + eps)``.
+
+    ``full`` adds Stirling's approximation of ``log(target!)`` where the target exceeds one.
+    """
+    if size_average is not None or reduce is not None:
+        reduction = legacy_reduction(size_average, reduce, reduction)
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(reduction + " is not a valid value for reduction")
+    return _poisson_nll(input, target, bool(log_input), bool(full), float(eps), reduction)
+
+
+def _gaussian_node(reduction: str, full: bool, **_: Any) -> str:
+    return _by_reduction("AddBackward0" if full else "MulBackward0")(reduction)
+
+
+@pointwise(Promote.DEFAULT, namespaces=("_private",), name="_gaussian_nll", node=_gaussian_node)
+def _gaussian_nll(input, other, var: Array, full, eps, reduction):
+    """The negative log-likelihood under a normal distribution."""
+    floor = constant(var, eps)
+    # The gradient passes where the variance is cut off, too.
+    var = lax.add(var, lax.stop_gradient(lax.sub(lax.max(var, floor), var)))
+    d = lax.sub(input, other)
+    losses = lax.mul(constant(d, 0.5), lax.add(lax.log(var), lax.div(lax.mul(d, d), var)))
+    if full:
+        losses = lax.add(losses, constant(losses, 0.5 * math.log(2 * math.pi)))
+    return reduced(losses, reduction)
+
+
+@composite(namespaces=_F)
+def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"):
+    """``(log(var) + (input - target) ** 2 / var) / 2``, the variance being no less than ``eps``.
+
+    ``var`` is a number, a tensor of the input's size, or one with the last dimension missing or of size one. ``full`` adds
+    ``log(2 pi) / 2``. ValueError for a negative variance or one of the wrong size.
+    """
+    if isinstance(var, float):
+        if var < 0:
+            raise ValueError("var has negative entry/entries")
+        var = from_array(np.full(input._spec.shape, var, input._spec.dtype), input._storage.device)
+    elif (host_array(var) < 0).any():
+        raise ValueError("var has negative entry/entries")
+    have, want = var._spec.shape, input._spec.shape
+    if have != want:
+        if want[:-1] == have:
+            var = var.unsqueeze(-1)
+        elif len(have) != len(want) or sum(y for x, y in zip(want, have, strict=True) if x != y) != 1:
+            raise ValueError("var is of incorrect size")
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(reduction + " is not valid")
+    return _gaussian_nll(input, target, var, bool(full), float(eps), reduction)

@@ -25,7 +25,9 @@ def _sizes(given: Sequence[Any]) -> tuple[int, ...]:
     return tuple([n if type(n) is int else n.__index__() for n in given])
 
 
-def _view(t: Tensor, step: views.Step, static: tuple, shape: Sequence[int], strides: Sequence[int], offset: int, name: str) -> Tensor:
+def _view(
+    t: Tensor, step: views.Step, static: tuple, shape: Sequence[int], strides: Sequence[int], offset: int, name: str
+) -> Tensor:
     """A view of ``t`` by one step, with what torch reports of it."""
     dense = t._view is None or t._view.dense
     made = View(t._view, step, static, spec_like(t._spec, shape), tuple(strides), offset, dense)
@@ -67,7 +69,9 @@ def view(self, *shape, dtype=None):
 
     RuntimeError where the elements do not lie in memory as the shape needs them to; ``reshape`` copies then.
     """
-    if dtype is not None or (len(shape) == 1 and hasattr(shape[0], "is_floating_point") and not isinstance(shape[0], Tensor)):
+    if dtype is not None or (
+        len(shape) == 1 and hasattr(shape[0], "is_floating_point") and not isinstance(shape[0], Tensor)
+    ):
         return _view_as_dtype(self, shape[0] if dtype is None else dtype)
     size = infer_size(_sizes(shape), self._spec.numel)
     strides = views.view_strides(self._spec.shape, strides_of(self), size)
@@ -102,7 +106,9 @@ def _view_as_dtype(t: Tensor, dtype: Any) -> Tensor:
             ratio = have // want
             shape, strides = (*shape[:-1], shape[-1] * ratio), (*[s * ratio for s in strides[:-1]], 1)
             offset *= ratio
-    made = View(t._view, views.BITCAST, (dtype.np, tuple(shape)), spec_of(tuple(shape), dtype.np), tuple(strides), offset, False)
+    made = View(
+        t._view, views.BITCAST, (dtype.np, tuple(shape)), spec_of(tuple(shape), dtype.np), tuple(strides), offset, False
+    )
     return view_of(t, made, "ViewBackward1")
 
 
@@ -112,7 +118,9 @@ def reshape(input, *shape, **named):
     size = infer_size(_sizes(shape or (named["shape"],)), input._spec.numel)
     strides = views.view_strides(input._spec.shape, strides_of(input), size)
     if strides is None:
-        return _reshaped(input.clone(memory_format=contiguous_format), size, views.contiguous_strides(size), "UnsafeViewBackward0")
+        return _reshaped(
+            input.clone(memory_format=contiguous_format), size, views.contiguous_strides(size), "UnsafeViewBackward0"
+        )
     return _reshaped(input, size, strides, "ViewBackward0")
 
 
@@ -134,7 +142,9 @@ def _dims(dims: Sequence[int], ndim: int) -> tuple[int, ...]:
 
 def _permuted(t: Tensor, order: tuple[int, ...], name: str) -> Tensor:
     shape, strides = t._spec.shape, strides_of(t)
-    return _view(t, views.PERMUTE, (order,), [shape[d] for d in order], [strides[d] for d in order], t.storage_offset(), name)
+    return _view(
+        t, views.PERMUTE, (order,), [shape[d] for d in order], [strides[d] for d in order], t.storage_offset(), name
+    )
 
 
 @composite()
@@ -197,9 +207,7 @@ def _matrix_transpose(name: str, conjugate: bool) -> property:
     def get(self):
         n = self._spec.ndim
         if name in ("mT", "mH") and n < 2:
-            raise RuntimeError(
-                f"tensor.{name} is only supported on matrices or batches of matrices. Got {n}-D tensor."
-            )
+            raise RuntimeError(f"tensor.{name} is only supported on matrices or batches of matrices. Got {n}-D tensor.")
         if name == "H" and n not in (0, 2):
             raise RuntimeError(
                 f"tensor.H is only supported on matrices (2-D tensors). Got {n}-D tensor."
@@ -217,9 +225,9 @@ def _get_T(self):
         import warnings
 
         warnings.warn(
-            f"The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it will throw "
-            f"an error in a future release. Consider `x.mT` to transpose batches of matrices or "
-            f"`x.permute(*torch.arange(x.ndim - 1, -1, -1))` to reverse the dimensions of a tensor.",
+            "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it will throw "
+            "an error in a future release. Consider `x.mT` to transpose batches of matrices or "
+            "`x.permute(*torch.arange(x.ndim - 1, -1, -1))` to reverse the dimensions of a tensor.",
             UserWarning,
             stacklevel=3,
         )
@@ -252,7 +260,15 @@ def unsqueeze(input, dim):
     shape, strides = input._spec.shape, strides_of(input)
     stride = shape[dim] * strides[dim] if dim < n else 1
     shape = (*shape[:dim], 1, *shape[dim:])
-    return _view(input, views.RESHAPE, (shape,), shape, (*strides[:dim], stride, *strides[dim:]), input.storage_offset(), "UnsqueezeBackward0")
+    return _view(
+        input,
+        views.RESHAPE,
+        (shape,),
+        shape,
+        (*strides[:dim], stride, *strides[dim:]),
+        input.storage_offset(),
+        "UnsqueezeBackward0",
+    )
 
 
 @composite()
@@ -396,9 +412,7 @@ def selected(input: Tensor, dim: int, index: int, name: str) -> Tensor:
     shape, strides = input._spec.shape, strides_of(input)
     size = shape[dim]
     if not -size <= index < size:
-        raise IndexError(
-            f"select(): index {index} out of range for tensor of size {list(shape)} at dimension {dim}"
-        )
+        raise IndexError(f"select(): index {index} out of range for tensor of size {list(shape)} at dimension {dim}")
     index += size if index < 0 else 0
     return _view(
         input, views.SELECT, (dim, index), (*shape[:dim], *shape[dim + 1 :]), (*strides[:dim], *strides[dim + 1 :]),
@@ -582,9 +596,7 @@ def as_strided(input, size, stride, storage_offset=None):
     if len(size) != len(stride):
         raise RuntimeError("mismatch in length of strides and shape")
     if any(s < 0 for s in stride):
-        raise RuntimeError(
-            f"as_strided: Negative strides are not supported at the moment, got strides: {list(stride)}"
-        )
+        raise RuntimeError(f"as_strided: Negative strides are not supported at the moment, got strides: {list(stride)}")
     extent = 1 + offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if 0 not in size else 0
     base = input._storage.value.spec
     if extent > base.numel:
@@ -658,7 +670,11 @@ def view_as_real(input):
     shape = (*input._spec.shape, 2)
     spec = spec_of(shape, input.dtype.to_real().np)
     strides = (*[2 * s for s in strides_of(input)], 1)
-    return view_of(input, View(input._view, views.VIEW_AS_REAL, (), spec, strides, 2 * input.storage_offset(), False), "ViewAsRealBackward0")
+    return view_of(
+        input,
+        View(input._view, views.VIEW_AS_REAL, (), spec, strides, 2 * input.storage_offset(), False),
+        "ViewAsRealBackward0",
+    )
 
 
 @composite(namespaces=("torch",))
@@ -673,7 +689,15 @@ def view_as_complex(input):
     if not shape or shape[-1] != 2:
         raise RuntimeError("Tensor must have a last dimension of size 2")
     spec = spec_of(shape[:-1], input.dtype.to_complex().np)
-    made = View(input._view, views.VIEW_AS_COMPLEX, (), spec, tuple(s // 2 for s in strides[:-1]), input.storage_offset() // 2, False)
+    made = View(
+        input._view,
+        views.VIEW_AS_COMPLEX,
+        (),
+        spec,
+        tuple(s // 2 for s in strides[:-1]),
+        input.storage_offset() // 2,
+        False,
+    )
     return view_of(input, made, "ViewAsComplexBackward0")
 
 

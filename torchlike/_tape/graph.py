@@ -8,6 +8,7 @@ An edge ``(target, index)`` says where a gradient goes: to output ``index`` of a
 from __future__ import annotations
 
 import itertools
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -60,6 +61,35 @@ class Bridge:
     type_name: Callable[..., Any]
     #: (hook, gradient, what the hook returned): raises where that cannot stand for the gradient
     check_hook_result: Callable[..., Any]
+    #: (spec) -> what ``_input_metadata`` shows of an output
+    metadata: Callable[..., Any]
+    #: (storage, spec) -> the edge that a tensor of that storage has now, None where there is no such tensor
+    history: Callable[..., Any]
+    #: (node, name) -> the attribute ``_saved_...`` of an operator's node
+    saved_attribute: Callable[..., Any]
+
+
+def short_name(node: Node) -> str:
+    """A node's name without the suffix that says it is a backward: ``Mul`` for ``MulBackward0``."""
+    return re.sub(r"Backward\d*$", "", node.name())
+
+
+def modified_message(kind: str, shape: Sequence[int], output_of: tuple[int, str] | None, now: int, expected: int) -> str:
+    """torch's words for a tensor that was saved and then written to; ``output_of`` says where it came from."""
+    from torchlike._tape import walk
+
+    where = "" if output_of is None else f", which is output {output_of[0]} of {output_of[1]},"
+    hint = (
+        "Hint: enable anomaly detection to find the operation that failed to compute its gradient, with "
+        "torch.autograd.set_detect_anomaly(True, check_nan=False)."
+        if walk.guard is None
+        else "Hint: the backtrace further above shows the operation that failed to compute its gradient. The variable in "
+        "question was changed in there or anywhere later. Good luck!"
+    )
+    return (
+        "one of the variables needed for gradient computation has been modified by an inplace operation: "
+        f"[{kind} [{', '.join(map(str, shape))}]]{where} is at version {now}; expected version {expected} instead. {hint}"
+    )
 
 
 class Node:
@@ -119,8 +149,39 @@ class Node:
         self._watched = True
         return _handle(self._pre_hooks, fn)
 
-    def next_sequence_nr(self) -> int:
+    def __call__(self, *grads: Any) -> tuple[Any, ...]:
+        """The gradients of the inputs from those of the outputs, hooks apart."""
+        if threads.grad_enabled:
+            return tuple(self._spread(self.apply_tensors(list(grads))))
+        results = self.apply_values([None if g is None else Bridge.value(g) for g in grads])
+        return tuple(None if r is None else Bridge.tensor(r, None, self) for r in self._spread(results))
+
+    def _spread(self, results: Sequence[Any]) -> Sequence[Any]:
+        """Results for the edges as results for all the inputs that ``next_functions`` shows."""
+        return results
+
+    def _gather(self, results: Sequence[Any]) -> Sequence[Any]:
+        """The reverse of ``_spread``."""
+        return results
+
+    def _register_hook_dict(self, tensor: Any) -> None:
+        self._watched = True
+        self._tensor_hooks = {**(self._tensor_hooks or {}), tensor.output_nr: tensor._backward_hooks}
+
+    def _sequence_nr(self) -> int:
         return self._seq
+
+    def _set_sequence_nr(self, number: int) -> None:
+        raise RuntimeError("the order of nodes is the order of their creation, which cannot be changed")
+
+    @property
+    def _input_metadata(self) -> tuple[Any, ...]:
+        return tuple(Bridge.metadata(spec) for spec in self._out_specs)
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether a gradient goes anywhere from here."""
+        return True
 
     def apply_values(self, grads: list[Value | None]) -> Sequence[Value | None]:
         """The gradients of the inputs, one for each edge, from those of the outputs; nothing goes on the tape."""
@@ -161,8 +222,26 @@ def node_class(name: str, kind: type | None = None) -> type:
     kind = kind or OpNode
     cls = _classes.get((kind, name))
     if cls is None:
-        cls = _classes[kind, name] = type(name, (kind,), {"__module__": "torch.autograd.graph"})
+        cls = _classes[kind, name] = type(name, (kind,), {"__module__": "builtins"})
     return cls
+
+
+#: Nodes that save the operator's result rather than its input.
+SAVE_RESULT = frozenset(
+    f"{name}Backward0"
+    for name in (
+        "Cholesky", "LinalgDet", "Exp", "Exp2", "Expm1", "SpecialNdtri", "Reciprocal", "Rsqrt", "Sigmoid", "Sqrt", "Tan", "Tanh",
+        "Relu", "LogSoftmax", "Softmax", "MaskedSoftmax", "SafeSoftmax",
+    )  # fmt: skip
+) | {"EluBackward1", "CeluBackward1", "LeakyReluBackward1", "RreluWithNoiseBackward1"}
+
+#: Nodes that save the indices that the operator returns second, and nothing else.
+SAVE_INDICES = frozenset(
+    f"{name}Backward0" for name in ("Max", "Min", "Sort", "Topk", "Kthvalue", "Mode", "Cummax", "Cummin")
+) | {"MedianBackward1", "NanmedianBackward1"}
+
+#: Operators that make a tensor of a number before they are applied to it.
+TENSORS_OF_NUMBERS = frozenset(("add", "sub", "mul", "div"))
 
 
 class OpNode(Node):
@@ -172,7 +251,6 @@ class OpNode(Node):
     saved: Sequence[Any] = ()
     versions: list[int] = []
     inputs: Any = None
-
 
     def __init__(self, instance: Instance, edges: Sequence[Edge | None], residuals: Any, saved: Any, inputs: Any):
         self._edges = edges
@@ -197,10 +275,35 @@ class OpNode(Node):
         """The specs of the outputs."""
         return self.instance.out_specs[: self.instance.n_out]
 
+    @classmethod
+    def checked(cls, instance: Instance) -> tuple[int, ...]:
+        """The inputs and outputs of an instance that its nodes save, as PyTorch's nodes of this name do."""
+        name = cls.__name__
+        if name not in SAVE_RESULT and name not in SAVE_INDICES:
+            return instance.checked
+        return (len(instance.inputs) + (name in SAVE_INDICES),)
+
+    def _shown_inputs(self) -> list[int]:
+        """The inputs that count as tensors: those that are, and the numbers that PyTorch makes tensors of."""
+        n = 2 if self.instance.kernel.name in TENSORS_OF_NUMBERS else 0
+        return [i for i, x in enumerate(self.instance.inputs) if isinstance(x, Spec) or i < n]
+
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
         edges = dict(zip(self.instance.mask, self._edges, strict=True))
-        return tuple(_shown(edges[i]) if i in edges else (None, 0) for i in range(len(self.instance.inputs)))
+        return tuple(_shown(edges[i]) if i in edges else (None, 0) for i in self._shown_inputs())
+
+    def _spread(self, results: Sequence[Any]) -> Sequence[Any]:
+        of_edges = dict(zip(self.instance.mask, results, strict=True))
+        return [of_edges.get(i) for i in self._shown_inputs()]
+
+    def _gather(self, results: Sequence[Any]) -> Sequence[Any]:
+        return [r for i, r in zip(self._shown_inputs(), results, strict=True) if i in self.instance.mask]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith(("_saved_", "_raw_saved_")):
+            return Bridge.saved_attribute(self, name)
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def _check_saved(self) -> None:
         if self.residuals is None:
@@ -210,37 +313,31 @@ class OpNode(Node):
                 raise RuntimeError(self._modified(at, storage.version, version))
 
     def _modified(self, at: int, now: int, expected: int) -> str:
-        places = [p for p in self.instance.residuals if p < len(self.instance.inputs) + self.instance.n_out]
-        place, n = places[at], len(self.instance.inputs)
-        where = ""
+        place, n = self.instance.checked[at], len(self.instance.inputs)
+        output_of = None
         if place >= n:
-            spec, where = self.instance.out_specs[place - n], f", which is output {place - n} of {self.name()},"
+            spec, output_of = self.instance.out_specs[place - n], (place - n, short_name(self))
         else:
             spec = self.instance.inputs[place]
-            if place in self.instance.mask:
-                target, index = self._edges[self.instance.mask.index(place)]  # type: ignore[misc]
-                if isinstance(target, Node):
-                    where = f", which is output {index} of {target.name()},"
-        shape = ", ".join(map(str, spec.shape))
-        return (
-            "one of the variables needed for gradient computation has been modified by an inplace operation: "
-            f"[{Bridge.type_name(spec)} [{shape}]]{where} is at version {now}; expected version {expected} instead. "
-            "Hint: enable anomaly detection to find the operation that failed to compute its gradient, with "
-            "torch.autograd.set_detect_anomaly(True)."
-        )
+            edge = Bridge.history(self.saved[at], spec)
+            if edge is None and place in self.instance.mask:
+                edge = self._edges[self.instance.mask.index(place)]
+            if edge is not None and isinstance(edge[0], Node):
+                output_of = (edge[1], short_name(edge[0]))
+        return modified_message(Bridge.type_name(spec), spec.shape, output_of, now, expected)
 
     def apply_values(self, grads: list[Value | None]) -> Sequence[Value | None]:
         instance = self.instance
         residuals = self.residuals
         if residuals is None:
             raise RuntimeError(FREED)
-        for storage, version in zip(self.saved, self.versions):  # noqa: B905 (equal by construction; a hot loop)
+        for storage, version in zip(self.saved, self.versions):
             if storage.version != version:
                 self._check_saved()
         if instance.single is None or grads[0] is None:
             grads = [
                 g if g is not None else zeros(spec)
-                for g, spec, d in zip(grads, instance.out_specs, instance.differentiable)  # noqa: B905
+                for g, spec, d in zip(grads, instance.out_specs, instance.differentiable)
                 if d
             ]
         return threads.trace.record(instance.transpose, None, (*residuals, *grads), ())[0]
@@ -255,9 +352,7 @@ class OpNode(Node):
         ]
         edges = dict(zip(instance.mask, self._edges, strict=True))
         if self.inputs is not None:
-            operands = [
-                Bridge.tensor(v, edges.get(i), self) for i, v in zip(instance.arrays, self.inputs, strict=True)
-            ]
+            operands = [Bridge.tensor(v, edges.get(i), self) for i, v in zip(instance.arrays, self.inputs, strict=True)]
             kernel = transpose_of_inputs(instance)
         else:
             n = len(instance.inputs)
@@ -270,7 +365,7 @@ class OpNode(Node):
         return Bridge.apply(kernel, None, [*operands, *cotangents], node_class(name))
 
     def _release(self) -> None:
-        if self.residuals:
+        if self.instance.frees:
             self.residuals = None
             self.saved = ()
             if self.inputs is not None:
@@ -284,7 +379,6 @@ def zeros(spec: Spec) -> Value:
 
 class IdentityNode(Node):
     """The node of a copy: the gradient passes through as it is."""
-
 
     def apply_values(self, grads: list[Value | None]) -> Sequence[Value | None]:
         return grads
@@ -335,8 +429,9 @@ class LinearNode(Node):
 class CopySlices(Node):
     """A write through a view: the base's gradient outside the view, and the written function's gradient inside."""
 
-
-    def __init__(self, base: Edge | None, spec: Spec, chain: Sequence[tuple[Any, tuple]], function: Any, self_at: int | None):
+    def __init__(
+        self, base: Edge | None, spec: Spec, chain: Sequence[tuple[Any, tuple]], function: Any, self_at: int | None
+    ):
         others = [] if function is None else [e for i, e in enumerate(function._edges) if i != self_at]
         super().__init__([base, *others], (spec,))
         self.spec = spec
@@ -346,9 +441,14 @@ class CopySlices(Node):
         self.function = function
         self.self_at = self_at
 
+    def name(self) -> str:
+        return "torch::autograd::CopySlices"
+
     def apply_tensors(self, grads: list[Any]) -> Sequence[Any]:
         (grad,) = grads
-        apply = lambda kernel, static, operands: Bridge.apply(kernel, static, operands, node_class("AsStridedBackward0"))[0]  # noqa: E731
+        apply = lambda kernel, static, operands: Bridge.apply(
+            kernel, static, operands, node_class("AsStridedBackward0")
+        )[0]
         shown = [grad]
         for step, static in self.chain:
             shown.append(apply(step.read, static, [shown[-1]]))
@@ -383,18 +483,28 @@ def _apply_hooked(node: Node, grads: list[Any]) -> Sequence[Any]:
 
 class AccumulateGrad(Node):
     """Stands for a leaf in ``next_functions``: the gradient that arrives is added to ``variable.grad``."""
-
-
     def __init__(self, variable: Any):
         super().__init__((), ())
         self.variable = variable
+
+    def name(self) -> str:
+        return "torch::autograd::AccumulateGrad"
 
     @property
     def next_functions(self) -> tuple:
         return ()
 
+    @property
+    def _input_metadata(self) -> tuple[Any, ...]:
+        return (Bridge.metadata(self.variable._spec),)
 
-AccumulateGrad.__module__ = "torch.autograd.graph"
+    def apply_tensors(self, grads: list[Any]) -> Sequence[Any]:
+        if grads[0] is not None:
+            self.variable._accumulate(grads[0])
+        return ()
+
+
+AccumulateGrad.__module__ = CopySlices.__module__ = "builtins"
 
 
 # How a gradient is added to another: one kernel, so that every accumulation is the same step of a trie.

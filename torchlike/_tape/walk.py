@@ -15,7 +15,6 @@ from torchlike._engine.trace import backward_boundary, threads
 from torchlike._engine.value import Value
 from torchlike._tape.graph import Bridge, Edge, Node, add_values
 
-
 #: How a node is run while anomaly detection is on: (node, gradients, create_graph) -> results. None while it is off.
 guard: Callable[[Node, Sequence[Any], bool], Sequence[Any]] | None = None
 
@@ -80,7 +79,7 @@ def _walk(roots, grads, retain_graph, create_graph, wanted):
     edges, results = roots, grads
     while True:
         # Send each gradient where its edge leads: to a leaf, or to the buffer of a node.
-        for edge, grad in zip(edges, results):  # noqa: B905 (equal by construction; a hot loop)
+        for edge, grad in zip(edges, results):
             if edge is None or grad is None:
                 continue
             target, index = edge

@@ -9,19 +9,19 @@ from __future__ import annotations
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from torchlike._engine.trace import threads
 from torchlike._engine.value import Spec, Value, concrete, host
+from torchlike._tape.graph import AccumulateGrad, Bridge, Edge, LinearNode, Node, add_values, node_class
 from torchlike._tensor import device as devices
 from torchlike._tensor import dtypes, printing
 from torchlike._tensor.promotion import SCALAR_TYPE_NAMES
 from torchlike._tensor.size import Size
 from torchlike._tensor.storage import Storage
-from torchlike._tensor.views import View, extent, strided
-from torchlike._tape.graph import AccumulateGrad, Bridge, Edge, LinearNode, Node, add_values, node_class
+from torchlike._tensor.views import RESHAPE, View, extent, strided
 
 CPU = devices.device("cpu")
 
@@ -83,6 +83,20 @@ class Tensor(metaclass=_TensorMeta):
 
     #: Filled in by the layer that makes tensors from Python data.
     _legacy_constructor: Callable[..., Any]
+
+    if TYPE_CHECKING:  # the operators' methods are put on the class as they are declared
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __getitem__(self, index: Any) -> Any: ...
+        def __setitem__(self, index: Any, value: Any) -> None: ...
+        def __add__(self, other: Any) -> Any: ...
+        __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __floordiv__ = __add__
+        __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __and__ = __rand__ = __add__
+        __or__ = __ror__ = __xor__ = __rxor__ = __lshift__ = __rshift__ = __lt__ = __le__ = __gt__ = __ge__ = __add__
+        __iadd__ = __isub__ = __imul__ = __itruediv__ = __ipow__ = __iand__ = __ior__ = __ixor__ = __add__
+
+        def __neg__(self) -> Any: ...
+        __pos__ = __invert__ = __abs__ = __neg__
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         return Tensor._legacy_constructor(*args, _cls=cls, **kwargs)
@@ -206,10 +220,6 @@ class Tensor(metaclass=_TensorMeta):
     def is_pinned(self, device: Any = None) -> bool:
         """Whether the memory is page-locked; there is no such memory here."""
         return False
-
-    def is_shared(self) -> bool:
-        """Whether other processes share the memory."""
-        return self.is_cuda
 
     def get_device(self) -> int:
         """The index of the tensor's device, -1 for the host."""
@@ -437,9 +447,7 @@ class Tensor(metaclass=_TensorMeta):
     def __contains__(self, element: Any) -> bool:
         if isinstance(element, (Tensor, int, float, complex)):
             return bool((element == self).any().item())
-        raise RuntimeError(
-            f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}."
-        )
+        raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}.")
 
     def item(self) -> Any:
         """The only element as a Python number."""
@@ -558,6 +566,13 @@ def view_of(t: Tensor, view: View, name: str, chain: Any = None) -> Tensor:
     else:
         out._write_forbidden = "no_grad"
     return out
+
+
+def view_as_itself(t: Tensor) -> Tensor:
+    """A view of all of ``t`` in its own shape."""
+    dense = t._view is None or t._view.dense
+    view = View(t._view, RESHAPE, (t._spec.shape,), t._spec, strides_of(t), t.storage_offset(), dense)
+    return view_of(t, view, "ViewBackward0")
 
 
 def detached(t: Tensor) -> Tensor:
@@ -687,13 +702,11 @@ def _only_element(t: Tensor, message: str) -> Any:
 
 def _check_grad(t: Tensor, grad: Any) -> None:
     if not isinstance(grad, Tensor):
-        raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type \"{type(grad).__name__}\"")
+        raise TypeError(f'assigned grad expected to be a Tensor or None but got grad of type "{type(grad).__name__}"')
     if grad is t:
         raise RuntimeError("can't assign Variable as its own grad")
     if grad._spec.shape != t._spec.shape:
-        raise RuntimeError(
-            f"assigned grad has data of a different size"
-        )
+        raise RuntimeError("assigned grad has data of a different size")
     if grad.dtype is not t.dtype:
         raise RuntimeError("assigned grad has data of a different type")
     if grad.device is not t.device:
@@ -735,11 +748,11 @@ def _accumulator(t: Tensor) -> AccumulateGrad:
 
 def _check_hook_result(hook: Any, grad: Tensor, result: Any) -> None:
     if not isinstance(result, Tensor):
-        raise TypeError(f"hook '{getattr(hook, '__name__', hook)}' has returned a value of type {type(result).__name__}")
-    if result._spec.shape != grad._spec.shape:
-        raise RuntimeError(
-            f"hook '{getattr(hook, '__name__', hook)}' has changed the size of value"
+        raise TypeError(
+            f"hook '{getattr(hook, '__name__', hook)}' has returned a value of type {type(result).__name__}"
         )
+    if result._spec.shape != grad._spec.shape:
+        raise RuntimeError(f"hook '{getattr(hook, '__name__', hook)}' has changed the size of value")
 
 
 Bridge.tensor = staticmethod(_tensor_with_history)

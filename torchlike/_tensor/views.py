@@ -197,7 +197,9 @@ class View:
 
     def write(self, storage: Storage, value: Value) -> None:
         """Make the view show ``value``."""
-        memory = storage.memory() if self.dense and (value.array is not None or storage.host_array is not None) else None
+        memory = (
+            storage.memory() if self.dense and (value.array is not None or storage.host_array is not None) else None
+        )
         if memory is not None:
             with np.errstate(all="ignore"):
                 strided(memory, self.spec.shape, self.strides, self.offset)[...] = host(value)

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from torchlike._ops.op import exports
 
 globals().update(exports("nn.functional"))
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...

@@ -205,7 +205,12 @@ class UninitializedTensorMixin:
         return f"<{type(self).__name__}>"
 
     def __reduce_ex__(self, proto: Any) -> Any:
-        return type(self), (self._requires_grad,)
+        from torchlike.nn.modules import _registration
+
+        cls = type(self)
+        if proto > 2 and not _registration.is_importable(cls):  # See Module.__reduce_ex__.
+            return _registration.call_by_name, (*_registration.own_name(cls), self._requires_grad)
+        return cls, (self._requires_grad,)
 
 
 def _placeholder_method(name: str) -> Any:

@@ -61,7 +61,17 @@ def own_name(cls: type) -> tuple[str, str]:
     return "torchlike" + cls.__module__[len("torch") :], cls.__qualname__
 
 
+def class_by_name(module: str, name: str) -> Any:
+    """The class of this name."""
+    return getattr(importlib.import_module(module), name)
+
+
 def new_by_name(module: str, name: str) -> Module:
     """A layer without state, for pickles."""
-    cls = getattr(importlib.import_module(module), name)
+    cls = class_by_name(module, name)
     return cls.__new__(cls)
+
+
+def call_by_name(module: str, name: str, *args: Any) -> Any:
+    """An instance made from arguments, for pickles."""
+    return class_by_name(module, name)(*args)
