@@ -84,8 +84,12 @@ def resident_megabytes() -> float:
 
 
 def environment(which: str, cores: int, cache: str) -> dict[str, str]:
-    """The same threads for both sides; only the process's own kernels; no compiled programs from before."""
-    chosen = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS_")}
+    """The same threads for both sides; only the process's own kernels; no compiled programs from before.
+
+    Python may keep compiled bytecode, as it does for an installed package.
+    """
+    kept_out = ("OPENBLAS_", "PYTHONDONTWRITEBYTECODE")
+    chosen = {name: value for name, value in os.environ.items() if not name.startswith(kept_out)}
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         chosen[name] = str(cores)
     if cores == 1:

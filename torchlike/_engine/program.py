@@ -7,6 +7,7 @@ bits each time it runs.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ Step = tuple[Instance, tuple, int]
 class Program:
     """A runnable slice of a trace: ``run(arrays of the input slots) -> arrays of the wanted slots``."""
 
-    __slots__ = ("_host", "_prefer_xla", "_saved", "_xla", "estimate", "inputs", "outputs", "runs", "specs", "steps")
+    __slots__ = ("__weakref__", "_host", "_saved", "_used", "_xla", "estimate", "inputs", "outputs", "runs", "specs", "steps")
 
     def __init__(self, steps: Sequence[Step], wanted: tuple[int, ...], specs: Sequence[Spec]):
         self.steps = _needed(steps, wanted)
@@ -36,7 +37,9 @@ class Program:
         self.estimate = cost.estimate([instance for instance, _, _ in self.steps])
         self._host: Any = None
         self._xla: Any = None
+        #: Seconds that XLA would have saved by now, and the number of the last run on XLA.
         self._saved = 0.0
+        self._used = 0
 
     def run(self, arrays: list[Any]) -> Sequence[Any]:
         """Compute the wanted values from the arrays of the input slots."""
@@ -47,6 +50,7 @@ class Program:
                 return self._run_host(arrays)
             self._compile()
         stats.xla_runs += 1
+        self._used = stats.xla_runs
         return self._xla(*arrays)
 
     def _stays_on_host(self) -> bool:
@@ -81,6 +85,21 @@ class Program:
 
         self._xla = jax.jit(program)
         self._host = None
+        self._used = stats.xla_runs
+        _compiled.add(self)
+        if len(_compiled) > config.max_programs:
+            _forget_least_used()
+
+
+#: The programs that hold compiled code.
+_compiled: weakref.WeakSet[Program] = weakref.WeakSet()
+
+
+def _forget_least_used() -> None:
+    """Let go of the compiled code of the half of the programs that ran least recently; they start over on the host."""
+    for program in sorted(_compiled, key=lambda p: p._used)[: len(_compiled) // 2]:
+        program._xla, program._saved = None, 0.0
+        _compiled.discard(program)
 
 
 def _needed(steps: Sequence[Step], wanted: tuple[int, ...]) -> list[Step]:

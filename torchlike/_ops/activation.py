@@ -11,6 +11,7 @@ from jax import lax
 from jax import numpy as jnp
 from jax.scipy.special import erf
 
+from torchlike._ops.matmul import scalar_name
 from torchlike._ops.op import REGISTRY, Array, Number, Promote, composite, op, pointwise
 from torchlike._tensor.tensor import Tensor, wrap_dim
 
@@ -304,12 +305,13 @@ def _make_softmax(log: bool) -> Any:
 _softmax_op, _log_softmax_op = _make_softmax(False), _make_softmax(True)
 
 
-def _over(function: Any, x: Any, dim: int, dtype: Any) -> Any:
+def _over(function: Any, x: Any, dim: int, dtype: Any, name: str) -> Any:
     """A softmax along a dimension, half precision computed in single precision."""
     if dtype is not None:
         x = lax.convert_element_type(x, dtype.np)
     if np.dtype(x.dtype).kind in "iub":
-        raise RuntimeError(f"\"softmax_kernel_impl\" not implemented for '{_kind(x)}'")
+        where = "lastdim_" if x.ndim == 0 or wrap_dim(dim, x.ndim) == x.ndim - 1 else ""
+        raise NotImplementedError(f"\"{name}_{where}kernel_impl\" not implemented for '{scalar_name(x)}'")
     if x.ndim == 0:
         wrap_dim(dim, 0)
         return function(lax.reshape(x, (1,)), 0).reshape(())
@@ -321,22 +323,16 @@ def _over(function: Any, x: Any, dim: int, dtype: Any) -> Any:
     return function(x, dim)
 
 
-def _kind(x: Any) -> str:
-    from torchlike._ops.matmul import scalar_name
-
-    return scalar_name(x)
-
-
 @op(namespaces=("torch", "Tensor", "special"))
 def softmax(input, dim, dtype=None):
     """``exp(x_i) / sum_j exp(x_j)`` along ``dim``."""
-    return _over(_softmax_op, input, dim, dtype)
+    return _over(_softmax_op, input, dim, dtype, "softmax")
 
 
 @op(namespaces=("torch", "Tensor", "special"))
 def log_softmax(input, dim, dtype=None):
     """The logarithm of :func:`softmax`, computed stably."""
-    return _over(_log_softmax_op, input, dim, dtype)
+    return _over(_log_softmax_op, input, dim, dtype, "log_softmax")
 
 
 def _implicit_dim(name: str, ndim: int, stacklevel: int) -> int:

@@ -28,6 +28,8 @@ def output_sizes(output_size: Any, input: Tensor, n: int) -> tuple[int, ...]:
     inside = input._spec.shape[max(input._spec.ndim - n, 0) :]
     if output_size is None or isinstance(output_size, int):
         output_size = (output_size,) * n
+    elif n > 1 and input._spec.ndim <= len(output_size):
+        raise ValueError(f"Input dimension should be at least {len(output_size) + 1}")
     if len(output_size) != len(inside):
         return tuple(output_size)
     return tuple(have if want is None else want for want, have in zip(output_size, inside, strict=True))
@@ -94,7 +96,9 @@ def _check_sizes(name: str, output_size: Sequence[int], n: int) -> None:
     if len(output_size) != n:
         raise RuntimeError(f"{name}: output_size must be {n}")
     if any(o < 0 for o in output_size):
-        shown = ", ".join(map(str, output_size))
+        shown = [str(o) for o in ((1, *output_size) if n == 1 else output_size)]
+        shown = ", ".join(shown[:2]) + "".join(f",{o}" for o in shown[2:])
+        name = "adaptive_avg_pool2d" if n == 1 else name
         raise RuntimeError(
             f"{name}: elements of output_size must be greater than or equal to 0 but received {{{shown}}}"
         )
@@ -109,6 +113,7 @@ def adaptive_avg_pool1d(input, output_size):
         raise RuntimeError(
             f"adaptive_avg_pool1d() argument 'output_size' should contain one int (got {len(size)})"
         )
+    _check_sizes("adaptive_avg_pool1d", size, 1)
     return _adaptive_avg(input, size, True)
 
 
@@ -179,7 +184,7 @@ def _check_max(x: Any, sizes: Sequence[int]) -> None:
     if n > 1:
         _check(f"adaptive_max_pool{n}d", x, n, ":", x.ndim - n - 1)
     if any(o < 0 for o in sizes):
-        shape = (*x.shape[: x.ndim - n], *sizes)
+        shape = (*x.shape[: x.ndim - n], *((1,) if n == 1 else ()), *sizes)
         raise RuntimeError(f"Trying to create tensor with negative dimension {min(sizes)}: {listed(shape)}")
     if kind(x) != "f":
         raise NotImplementedError(f"\"adaptive_max_pool{max(n, 2)}d\" not implemented for '{type_name_of(x)}'")
@@ -227,6 +232,8 @@ def _declare(n: int, shape: str) -> None:
             _check_dims_1d(name, input)
         size = output_sizes(output_size, input, n)
         if len(size) != n:
+            if n == 1:
+                raise RuntimeError(f"{name}() argument 'output_size' should contain one int (got {len(size)})")
             raise RuntimeError(f"{name}(): internal error: output_size.size() must be {n}")
         return (_adaptive_max if return_indices else _adaptive_max_only)(input, size)
 

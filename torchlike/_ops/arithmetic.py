@@ -10,31 +10,31 @@ from jax import lax
 from jax import numpy as jnp
 
 from torchlike._ops import op as machinery
+from torchlike._ops.bodies import absolute
 from torchlike._ops.op import Number, Promote, call, call_inplace, composite, op, pointwise
 from torchlike._tape.graph import Bridge
-from torchlike._tensor.tensor import Tensor
+from torchlike._tensor import dtypes
+from torchlike._tensor.tensor import CPU, Tensor, host_array
 
 
-def _alpha(alpha: Any, x: Any) -> Any:
-    """``alpha`` in the type of ``x``; RuntimeError where an integer result would need a fraction."""
-    kind = np.dtype(x.dtype).kind
-    is_float = isinstance(alpha, float) or (hasattr(alpha, "dtype") and np.dtype(alpha.dtype).kind == "f")
-    if kind in "iub" and is_float:
+def _check_alpha(input: Any, other: Any, alpha: Any = 1) -> None:
+    """RuntimeError where an integer result would need a fraction of an operand."""
+    if isinstance(alpha, float) and _is_integral(input) and _is_integral(other):
         raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
-    return alpha
 
 
 def _scaled(other: Any, alpha: Any) -> Any:
     if isinstance(alpha, (bool, int)) and alpha == 1:
         return other
-    return lax.mul(other, lax.convert_element_type(jnp.asarray(_alpha(alpha, other)), other.dtype))
+    return lax.mul(other, lax.convert_element_type(jnp.asarray(alpha), other.dtype))
 
 
-@pointwise(inplace=True)
+@pointwise(inplace=True, check=_check_alpha)
 def add(input, other, *, alpha: Number = 1, out=None):
     """The sum, element by element: ``out_i = input_i + alpha * other_i``."""
     if input.dtype == np.bool_:
-        return lax.bitwise_or(*_same_rank(input, other))
+        scaled = other if type(alpha) is int else lax.bitwise_and(*_same_rank(other, alpha))
+        return lax.bitwise_or(*_same_rank(input, scaled))
     return lax.add(input, _scaled(other, alpha))
 
 
@@ -42,25 +42,48 @@ def _same_rank(a: Any, b: Any) -> tuple[Any, Any]:
     return tuple(jnp.broadcast_arrays(a, b)) if np.shape(a) != np.shape(b) else (a, b)
 
 
-def _check_subtract(a: Any, b: Any) -> None:
-    if a.dtype == np.bool_:
+def _check_subtract(input: Any, other: Any, alpha: Any = 1) -> None:
+    """Bool operands, and a fractional ``alpha`` for integers, are refused before anything is promoted."""
+    kinds = [getattr(x, "dtype", None) is dtypes.bool_ or isinstance(x, bool) for x in (input, other)]
+    if all(kinds):
         raise RuntimeError(
             "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` "
             "operator instead."
         )
+    _check_alpha(input, other, alpha)
+    if any(kinds):
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use "
+            "the `~` or `logical_not()` operator instead."
+        )
 
 
-@pointwise(inplace=True, alias=("subtract",))
+def _is_integral(x: Any) -> bool:
+    if isinstance(x, Tensor):
+        return x._spec.dtype.kind in "iub"
+    return isinstance(x, (int, np.integer))
+
+
+def _check_divisor(input: Any, other: Any) -> None:
+    """Integer division by zero raises where the divisor is at hand, as it does in torch on the host."""
+    if not (_is_integral(input) and _is_integral(other)):
+        return
+    if isinstance(other, Tensor):
+        if other._storage.device is CPU and not host_array(other).all():
+            raise RuntimeError("ZeroDivisionError")
+    elif other == 0:
+        raise RuntimeError("ZeroDivisionError")
+
+
+@pointwise(inplace=True, alias=("subtract",), check=_check_subtract)
 def sub(input, other, *, alpha: Number = 1, out=None):
     """The difference, element by element: ``out_i = input_i - alpha * other_i``."""
-    _check_subtract(input, other)
     return lax.sub(input, _scaled(other, alpha))
 
 
-@pointwise()
+@pointwise(check=_check_subtract)
 def rsub(input, other, *, alpha: Number = 1):
     """The difference the other way round: ``out_i = other_i - alpha * input_i``."""
-    _check_subtract(input, other)
     return lax.sub(other, _scaled(input, alpha))
 
 
@@ -132,6 +155,8 @@ _PLAIN = (None, (), None)
 def div(input, other, *, rounding_mode=None, out=None):
     """The quotient, element by element; ``rounding_mode`` None for a fraction, ``"trunc"`` or ``"floor"``."""
     chosen = _by_mode(rounding_mode)
+    if rounding_mode is not None:
+        _check_divisor(input, other)
     if out is not None:
         return machinery.call_out(chosen, out, (input, other), _PLAIN)
     return call(chosen, (input, other), _PLAIN)
@@ -143,13 +168,13 @@ def div_(input, other, *, rounding_mode=None):
     return call_inplace(_by_mode(rounding_mode), (input, other), _PLAIN)
 
 
-@pointwise(inplace=True, nondiff=True)
+@pointwise(inplace=True, nondiff=True, check=_check_divisor)
 def floor_divide(input, other, *, out=None):
     """The quotient rounded down, ``floor(input_i / other_i)``."""
     return _floor(input, other)
 
 
-@pointwise(inplace=True)
+@pointwise(inplace=True, check=_check_divisor)
 def remainder(input, other, *, out=None):
     """Python's modulus: the remainder with the divisor's sign."""
     rest = lax.rem(input, other)
@@ -160,7 +185,7 @@ def remainder(input, other, *, out=None):
     return jnp.where(wrong, lax.add(rest, other), rest)
 
 
-@pointwise(inplace=True)
+@pointwise(inplace=True, check=_check_divisor)
 def fmod(input, other, *, out=None):
     """C's remainder: with the dividend's sign."""
     return lax.rem(input, other)
@@ -242,8 +267,7 @@ def neg(input, *, out=None):
 @op(inplace=True, alias=("absolute",), recompute=True)
 def abs(input, *, out=None):
     """The absolute value of each element; the modulus of a complex one, a real number."""
-    kind = np.dtype(input.dtype).kind
-    return input if kind in "ub" else lax.abs(input)
+    return absolute(input)
 
 
 @pointwise(Promote.INT_TO_FLOAT, inplace=True)
@@ -260,7 +284,15 @@ _OPERANDS = (Tensor, bool, int, float, complex, np.generic)
 
 def _binary(function: Callable, static: Any, reverse: bool = False) -> Callable:
     operator = function.operator
-    if reverse:
+    if operator.check is not None and function is not add:
+        # What is checked needs the general function; alpha is never given to an operator.
+
+        def method(self, other):
+            if isinstance(other, _OPERANDS):
+                return function(_as_tensor(other, self), self) if reverse else function(self, other)
+            return NotImplemented
+
+    elif reverse:
 
         def method(self, other):
             if isinstance(other, _OPERANDS):

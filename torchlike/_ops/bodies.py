@@ -66,9 +66,42 @@ def choose(where: Any, a: Any, b: Any) -> Any:
     return lax.select(spread(where, shape), spread(a, shape), spread(b, shape))
 
 
+def with_slopes(function: Callable, slopes: Callable[..., tuple]) -> Callable:
+    """An element-by-element function whose derivatives are torch's: ``slopes(result, *operands)`` has one for each operand."""
+    ruled = jax.custom_jvp(function)
+
+    @ruled.defjvp
+    def _(primals, tangents):
+        out = ruled(*primals)
+        parts = [lax.mul(t, s) for t, s in zip(tangents, slopes(out, *primals), strict=True)]
+        total = parts[0]
+        for part in parts[1:]:
+            total = lax.add(total, part)
+        return out, total
+
+    return ruled
+
+
+#: The absolute value of real numbers; its derivative at zero is zero.
+_absolute = with_slopes(lax.abs, lambda out, x: (lax.sign(x),))
+
+
+def absolute(x: Any) -> Any:
+    """The absolute value, or modulus, of each element."""
+    if kind(x) in "bu":
+        return x
+    return _absolute(x) if kind(x) == "f" else lax.abs(x)
+
+
 def spread(x: Any, shape: Sequence[int]) -> Any:
     """A scalar repeated to a shape, an array of that shape as it is."""
     return x if np.shape(x) == tuple(shape) else lax.broadcast_in_dim(x, tuple(shape), ())
+
+
+def broadcast_numbers(*operands: Any) -> list[Any]:
+    """Operands of which some are scalars, all in the shape of the others."""
+    shape = next((np.shape(x) for x in operands if np.shape(x)), ())
+    return [spread(x, shape) for x in operands]
 
 
 def truth(x: Any) -> Any:
@@ -209,6 +242,27 @@ def overwriting(put: Callable, take: Callable, x: Any, index: Any, source: Any) 
 
     write.defvjp(forward, backward)
     return write(x, index, source)
+
+
+def evenly(reduce: Callable[[Any], Any], x: Any) -> Any:
+    """``reduce(x)``, one of the elements; its gradient is shared evenly between the elements that are equal to it."""
+
+    @jax.custom_vjp
+    def pick(x):
+        return reduce(x)
+
+    def forward(x):
+        out = pick(x)
+        return out, (x, out)
+
+    def backward(saved, g):
+        x, out = saved
+        same = lax.bitwise_or(lax.eq(x, out), lax.bitwise_and(lax.ne(x, x), lax.ne(out, out)))
+        n = lax.reduce_sum(lax.convert_element_type(same, g.dtype), tuple(range(x.ndim)))
+        return (choose(same, lax.div(g, n), constant(g, 0)),)
+
+    pick.defvjp(forward, backward)
+    return pick(x)
 
 
 def selecting(find: Callable[[Any], tuple[Any, Any]], x: Any, axis: int) -> tuple[Any, Any]:

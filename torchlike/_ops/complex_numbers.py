@@ -50,7 +50,23 @@ def conj(input):
     return _conj(input) if input.is_complex() else input
 
 
-@op(inplace=True)
+@op(name="conj_physical", namespaces=("_private",), node="ConjPhysicalBackward0")
+def _conj_physical(input):
+    """The complex conjugates, worked out at once."""
+    return lax.conj(input)
+
+
+@composite()
 def conj_physical(input, *, out=None):
-    """A copy of the tensor with each element conjugated."""
-    return lax.conj(input) if kind(input) == "c" else input
+    """A copy of the tensor with each element conjugated; a real tensor itself."""
+    result = _conj_physical(input) if input.is_complex() else input
+    if out is None:
+        return result
+    machinery.write_out(out, result)
+    return out
+
+
+@composite()
+def conj_physical_(input):
+    """In-place form of :func:`conj_physical`."""
+    return machinery.call_inplace(_conj_physical.operator, (input,), (None, (), None)) if input.is_complex() else input

@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 
 from torchlike._ops.bodies import constant, convert, kind, type_name_of, widened
-from torchlike._ops.matmul import c_name
+from torchlike._ops.matmul import c_name as short_c_name
 from torchlike._ops.op import Array, composite, op
 from torchlike._tensor.tensor import Tensor
 
@@ -49,19 +49,42 @@ def _check_settings(stride, padding, dilation, groups, output_padding=()) -> Non
         raise RuntimeError("negative output_padding is not supported")
     if any(s <= 0 for s in stride):
         raise RuntimeError("non-positive stride is not supported")
-    if any(d <= 0 for d in dilation):
+    if any(d < 0 for d in dilation):
+        raise RuntimeError("dilation should be greater than zero")
+    if any(d == 0 for d in dilation):
         raise RuntimeError("non-positive dilation is not supported")
     if groups <= 0:
         raise RuntimeError("non-positive groups is not supported")
 
 
+_C_NAMES = {
+    "long long": "long int", "short": "short int", "char": "signed char", "byte": "unsigned char",
+    "complexfloat": "c10::complex<float>", "complexdouble": "c10::complex<double>",
+}  # fmt: skip
+
+
+def c_name(x: Any) -> str:
+    """An array's element type as C spells it in full, such as ``long int``."""
+    name = short_c_name(x)
+    return _C_NAMES.get(name, name)
+
+
+def _legacy_name(x: Any) -> str:
+    """An array's type as old messages have it."""
+    name = type_name_of(x)
+    return f"CPU{name}Type" if name in ("Bool", "BFloat16") or name.startswith("Complex") else f"torch.{name}Tensor"
+
+
 def _check_types(x: Any, weight: Any, bias: Any) -> None:
     if x.dtype != weight.dtype:
-        if x.dtype != np.float32:
-            raise RuntimeError(f"expected scalar type {type_name_of(x)} but found {type_name_of(weight)}")
+        name = type_name_of(x)
+        if name not in ("Float", "BFloat16") and kind(x) != "c":
+            if name == "Bool":
+                raise NotImplementedError("\"slow_conv2d_cpu\" not implemented for 'Bool'")
+            raise RuntimeError(f"expected scalar type {name} but found {type_name_of(weight)}")
+        dense = "" if kind(x) == "c" else " or input should be a MKLDNN tensor and weight is a dense tensor"
         raise RuntimeError(
-            f"Input type (torch.{type_name_of(x)}Tensor) and weight type (torch.{type_name_of(weight)}Tensor) should be the "
-            "same or input should be a MKLDNN tensor and weight is a dense tensor"
+            f"Input type ({_legacy_name(x)}) and weight type ({_legacy_name(weight)}) should be the same{dense}"
         )
     if bias is not None and x.dtype != bias.dtype:
         raise RuntimeError(f"Input type ({c_name(x)}) and bias type ({c_name(bias)}) should be the same")
@@ -80,7 +103,7 @@ def _check_shapes(x: Any, weight: Any, bias: Any, padded: Sequence[int], dilatio
     if weight.shape[0] < groups:
         raise RuntimeError(
             f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight of size "
-            f"[{listed(weight.shape)}] instead"
+            f"{listed(weight.shape)} instead"
         )
     if weight.shape[0] % groups:
         raise RuntimeError(
@@ -194,24 +217,27 @@ def _convolve(name: str, n: int, input, weight, bias, stride, padding, dilation,
         (_SETTINGS.format("tuple of ints", "0"), _SETTINGS.format("str", '"valid"')),
     )  # fmt: skip
     batched = _is_batched(name, input, n)
-    spatial = max(weight._spec.ndim - 2, 1)
-    if spatial == n:
+    if weight._spec.ndim - 2 == n:
         stride, dilation = expanded("stride", stride, n), expanded("dilation", dilation, n)
         padding = _paddings(padding, weight._spec.shape[2:], stride, dilation, n)
     else:
-        _check_rank(input, weight, batched, n, stride)
+        _check_rank(input, weight, batched, n, stride, padding)
     _check_settings(stride, [p for p, _ in padding], dilation, groups)
     return _convolution(input, weight, bias, stride, padding, dilation, groups, batched)
 
 
-def _check_rank(input: Tensor, weight: Tensor, batched: bool, n: int, stride: Any) -> None:
+def _check_rank(input: Tensor, weight: Tensor, batched: bool, n: int, stride: Any, padding: Any = 0) -> None:
     """The error for a weight of the wrong number of dimensions."""
     spatial = weight._spec.ndim - 2
-    if not isinstance(stride, int) and len(stride) not in (1, spatial) or spatial == n - 1:
+    if spatial < 1:
+        raise RuntimeError("weight should have at least three dimensions")
+    is_same = padding == "same"
+    if not is_same and n > 1:
         expanded("stride", [stride] * n if isinstance(stride, int) else stride, spatial)
     shape = input._spec.shape if batched else (1, *input._spec.shape)
+    gap = "" if is_same else " "
     raise RuntimeError(
-        f"Expected {weight._spec.ndim}-dimensional input for {weight._spec.ndim}-dimensional weight "
+        f"Expected {weight._spec.ndim}-dimensional input for {weight._spec.ndim}-dimensional weight{gap}"
         f"{listed(weight._spec.shape)}, but got {len(shape)}-dimensional input of size {listed(shape)} instead"
     )
 
@@ -268,6 +294,11 @@ def _conv_transpose(input, weight: Array, bias: "Array | None", stride, padding,
 
 
 def _check_transposed(x, weight, bias, stride, output_padding, dilation, groups) -> None:
+    if weight.shape[0] < groups:
+        raise RuntimeError(
+            f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight of size "
+            f"{listed(weight.shape)} instead"
+        )
     if weight.shape[0] % groups:
         raise RuntimeError(
             f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got weight of size "

@@ -40,11 +40,16 @@ def _finish(array: np.ndarray, device: Any, requires_grad: bool = False) -> Tens
 
         t = wrap(concrete(put(array, place)), place)
     if requires_grad:
+        if not (t.is_floating_point() or t.is_complex()):
+            raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
         t.requires_grad_(True)
     return t
 
 
-def _shape(size: Sequence[Any], name: str) -> tuple[int, ...]:
+NEGATIVE = "Trying to create tensor with negative dimension {}: {}"
+
+
+def _shape(size: Sequence[Any], name: str, negative: str = NEGATIVE) -> tuple[int, ...]:
     """The shape given as ``f(2, 3)``, ``f((2, 3))`` or ``f(torch.Size(...))``."""
     if len(size) == 1 and isinstance(size[0], (tuple, list)):
         size = size[0]
@@ -52,14 +57,12 @@ def _shape(size: Sequence[Any], name: str) -> tuple[int, ...]:
     for i, n in enumerate(size):
         if type(n) is not int:
             if isinstance(n, (float, str, type(None))):
-                raise TypeError(
-                    f"{name}(): argument 'size' (position 1) must be tuple of ints, but found element of type "
-                    f"{type(n).__name__} at pos {i}"
-                )
+                found = f", but found element of type {type(n).__name__} at pos {i}" if i else f", not {type(n).__name__}"
+                raise TypeError(f"{name}(): argument 'size' (position 1) must be tuple of ints{found}")
             n = n.__index__()
         shape.append(n)
     if any(n < 0 for n in shape):
-        raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {shape}")
+        raise RuntimeError(negative.format(min(shape), shape))
     return tuple(shape)
 
 
@@ -76,9 +79,14 @@ def _of_nested(data: Any) -> np.ndarray:
         _check_regular(data)
         array = np.array(_plain(data))
         if array.dtype == object:
-            raise (
-                TypeError("not a sequence") if False else RuntimeError(f"Could not infer dtype of {_first_odd(data)}")
-            )
+            odd = _first_odd(data)
+            if odd == "int":
+                raise ValueError("Overflow when unpacking long long")
+            raise RuntimeError(f"Could not infer dtype of {odd}")
+    if array.dtype == np.uint64 and not _has_numpy_leaf(data):
+        raise ValueError("Overflow when unpacking long long")
+    if array.dtype.kind in "US":
+        raise ValueError("too many dimensions 'str'")
     return array
 
 
@@ -117,7 +125,7 @@ def _check_regular(data: Any) -> None:
     def visit(x, dim):
         if dim == len(shape):
             if isinstance(x, (list, tuple)):
-                raise TypeError(f"must be real number, not {type(x).__name__}")
+                raise TypeError(f"'{type(x).__name__}' object cannot be interpreted as an integer")
             return
         if isinstance(x, (Tensor, np.ndarray)):
             return
@@ -154,6 +162,8 @@ def _array_of(data: Any, dtype: Dtype | None) -> np.ndarray:
         data = float(data)
     array = _of_nested(data)
     if dtype is not None:
+        if not _has_numpy_leaf(data):
+            _check_range(array, dtype)
         return _converted(array, dtype)
     if array.size == 0 and array.dtype == np.float64:
         return array.astype(dtypes.get_default_dtype().np)
@@ -161,18 +171,18 @@ def _array_of(data: Any, dtype: Dtype | None) -> np.ndarray:
         return array.astype(dtypes.get_default_dtype().np)
     if array.dtype.kind == "c" and not _has_numpy_leaf(data):
         return array.astype(dtypes.get_default_dtype().to_complex().np)
-    if array.dtype == np.uint64 or array.dtype == object:
-        raise RuntimeError("Overflow when unpacking long long")
-    if array.dtype.kind in "US":
-        raise TypeError("new(): invalid data type 'str'")
     return array
 
 
-def _converted(array: np.ndarray, dtype: Dtype) -> np.ndarray:
-    if dtype.np.kind in "iu" and array.dtype.kind in "iu" and array.size and not isinstance(array, np.generic):
+def _check_range(array: np.ndarray, dtype: Dtype) -> None:
+    """RuntimeError for a Python integer that the dtype cannot hold; a negative one may wrap around."""
+    if dtype.np.kind in "iu" and array.dtype.kind in "iu" and array.size:
         low, high = np.iinfo(dtype.np).min, np.iinfo(dtype.np).max
-        if array.dtype == np.int64 and array.ndim == 0 and not low <= int(array) <= high:
+        if int(array.max()) > high or int(array.min()) < (low or -high):
             raise RuntimeError(f"value cannot be converted to type {dtype.np.name} without overflow")
+
+
+def _converted(array: np.ndarray, dtype: Dtype) -> np.ndarray:
     if array.dtype.kind == "c" and not dtype.is_complex:
         array = array.real
     with np.errstate(all="ignore"):
@@ -355,7 +365,7 @@ def _filler(name: str, make: Any, doc: str) -> None:
             size = (named.pop("size"),) if "size" in named else size
             if named:
                 raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(named))}'")
-        shape = _shape(size, name)
+        shape = _shape(size, name, "zeros: Dimension size must be non-negative." if name == "zeros" else NEGATIVE)
         if out is not None:
             return _out(out, make(shape, out.dtype.np), dtype)
         return _finish(make(shape, _dtype_or_default(dtype).np), device, requires_grad)
@@ -604,11 +614,7 @@ def _legacy(args: tuple, kwargs: dict, dtype: Dtype) -> Tensor:
         return _finish(np.zeros(0, dtype.np), device)
     if len(args) == 1 and isinstance(args[0], Tensor):
         if args[0].dtype is not dtype:
-            raise (
-                TypeError(f"expected {dtype} (got {args[0].dtype})")
-                if False
-                else TypeError(f"expected TensorOptions(dtype={dtype.name}), got {args[0].dtype.name}")
-            )
+            return args[0].detach() if dtype is dtypes.get_default_dtype() else args[0].to(dtype)
         return args[0].detach()
     if len(args) == 1 and isinstance(args[0], Size):
         return _finish(np.zeros(args[0], dtype.np), device)

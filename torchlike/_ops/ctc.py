@@ -17,7 +17,7 @@ from jax import lax
 from torchlike._engine.value import concrete
 from torchlike._ops.bodies import INT64, choose, constant, convert, kind, type_name_of
 from torchlike._ops.loss import check_reduction
-from torchlike._ops.op import Array, composite, op
+from torchlike._ops.op import REGISTRY, Array, composite, op
 from torchlike._tensor.tensor import Tensor, host_array, wrap
 
 _LEAST = -math.inf
@@ -224,7 +224,8 @@ def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reducti
     extended, skips = _extended(labels, outputs, blank, batch)
     loss = _ctc_loss(log_probs, _array(extended), _array(skips), _array(inputs), _array(outputs), bool(zero_infinity))
     if zero_infinity:
-        loss = loss.masked_fill(loss.detach() == math.inf, 0.0)
+        zero = _array(np.zeros((), log_probs._spec.dtype))
+        loss = REGISTRY["torch", "where"](loss.detach() == math.inf, zero, loss)
     if reduction == "mean":
         return (loss / _array(np.maximum(outputs, 1).astype(log_probs._spec.dtype))).mean()
     if reduction == "sum":

@@ -105,7 +105,15 @@ def _plain(name: str, function: Callable) -> None:
 
 
 def _feature_dropout(input, p, training, inplace):
+    if p == 0 or not training or not input._spec.numel:
+        return input
     return _drop(input, _of_channels(input), p, training, inplace)
+
+
+def _feature_alpha_dropout(input, p, training, inplace):
+    if p == 0 or not training or not input._spec.numel:
+        return input
+    return _alpha_drop(input, _of_channels(input), p, training, inplace)
 
 
 @composite(namespaces=_F)
@@ -193,10 +201,10 @@ def alpha_dropout(input, p=0.5, training=False, inplace=False):
 def feature_alpha_dropout(input, p=0.5, training=False, inplace=False):
     """:func:`alpha_dropout` of whole channels of (N, C, ...)."""
     _check(p)
-    return _alpha_drop(input, _of_channels(input), p, training, inplace)
+    return _feature_alpha_dropout(input, p, training, inplace)
 
 
 _plain("dropout", lambda t, p, training, inplace: _drop(t, t._spec.shape, p, training, inplace))
 _plain("feature_dropout", _feature_dropout)
 _plain("alpha_dropout", lambda t, p, training, inplace: _alpha_drop(t, t._spec.shape, p, training, inplace))
-_plain("feature_alpha_dropout", lambda t, p, training, inplace: _alpha_drop(t, _of_channels(t), p, training, inplace))
+_plain("feature_alpha_dropout", _feature_alpha_dropout)

@@ -11,7 +11,7 @@ from jax import numpy as jnp
 
 from torchlike._ops import arithmetic
 from torchlike._ops import op as machinery
-from torchlike._ops.bodies import c_name, choose, constant, convert, kind, type_name_of
+from torchlike._ops.bodies import broadcast_numbers, c_name, choose, constant, convert, kind, type_name_of, with_slopes
 from torchlike._ops.op import Array, Number, Promote, call, call_inplace, call_out, composite, op, pointwise
 from torchlike._tensor import dtypes
 from torchlike._tensor.promotion import SCALAR_TYPE_NAMES
@@ -30,10 +30,13 @@ def sqrt(input, *, out=None):
     return lax.sqrt(input)
 
 
+_rsqrt = with_slopes(lax.rsqrt, lambda y, x: (lax.mul(constant(y, -0.5), lax.mul(y, lax.mul(y, y))),))
+
+
 @pointwise(_TO_FLOAT, inplace=True)
 def rsqrt(input, *, out=None):
     """One over the square root of each element."""
-    return lax.rsqrt(input)
+    return _rsqrt(input)
 
 
 @op(inplace=True, node="PowBackward0", recompute=True)
@@ -178,10 +181,20 @@ def atanh(input, *, out=None):
     return lax.atanh(input)
 
 
+def _atan2_slopes(out: Any, y: Any, x: Any) -> tuple:
+    square = lax.add(lax.mul(x, x), lax.mul(y, y))
+    origin = lax.eq(square, constant(square, 0))
+    over = choose(origin, constant(square, 0), lax.div(constant(square, 1), choose(origin, constant(square, 1), square)))
+    return lax.mul(x, over), lax.mul(lax.neg(y), over)
+
+
+_atan2 = with_slopes(lax.atan2, _atan2_slopes)
+
+
 @pointwise(_TO_FLOAT, inplace=True, alias=("arctan2",))
 def atan2(input, other, *, out=None):
     """The angle in radians of the point ``(other_i, input_i)`` in the plane, between -pi and pi."""
-    return lax.atan2(input, other)
+    return _atan2(*broadcast_numbers(input, other))
 
 
 @pointwise(_TO_FLOAT, inplace=True)
@@ -201,12 +214,19 @@ def hypot(input, other, *, out=None):
     """The hypotenuse of the right triangle whose legs are ``input_i`` and ``other_i``."""
     if kind(input) not in "f":
         raise NotImplementedError(f"\"hypot_cpu\" not implemented for '{type_name_of(input)}'")
-    a, b = lax.abs(input), lax.abs(other)
+    return _hypot(*broadcast_numbers(input, other))
+
+
+def _hypotenuse(a: Any, b: Any) -> Any:
+    a, b = lax.abs(a), lax.abs(b)
     large, small = lax.max(a, b), lax.min(a, b)
     one, zero = constant(large, 1), constant(large, 0)
     fine = lax.bitwise_and(lax.gt(large, zero), lax.lt(large, constant(large, math.inf)))
     ratio = lax.div(choose(fine, small, zero), choose(fine, large, one))
-    return choose(fine, lax.mul(large, lax.sqrt(lax.add(one, lax.mul(ratio, ratio)))), large)
+    return choose(fine, lax.mul(large, lax.sqrt(lax.add(one, lax.mul(ratio, ratio)))), lax.add(large, small))
+
+
+_hypot = with_slopes(_hypotenuse, lambda out, a, b: (lax.div(a, out), lax.div(b, out)))
 
 
 # Rounding and signs.
@@ -292,14 +312,22 @@ def sign(input, *, out=None):
         raise NotImplementedError(
             "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use torch.sgn instead."
         )
-    return input if kind(input) == "b" else lax.sign(input)
+    return _signs(input)
+
+
+def _signs(x: Any) -> Any:
+    """-1, 0 or 1; zero for NaN."""
+    if kind(x) != "f":
+        return x if kind(x) == "b" else lax.sign(x)
+    zero = constant(x, 0)
+    return lax.sub(convert(lax.gt(x, zero), x.dtype), convert(lax.lt(x, zero), x.dtype))
 
 
 @pointwise(inplace=True)
 def sgn(input, *, out=None):
     """The sign of each element; of a complex one, the number of modulus one in its direction, or zero."""
     if kind(input) != "c":
-        return input if kind(input) == "b" else lax.sign(input)
+        return _signs(input)
     modulus = lax.abs(input)
     zero = lax.eq(modulus, constant(modulus, 0))
     safe = choose(zero, constant(modulus, 1), modulus)
@@ -325,9 +353,20 @@ def signbit(input, *, out=None):
 def _copy_sign(input: Any, other: Any) -> Any:
     if kind(input) == "c":
         raise NotImplementedError(f"\"copysign_cpu\" not implemented for '{type_name_of(input)}'")
-    magnitude = lax.abs(input)
-    negative = _is_negative(lax.stop_gradient(other))
-    return choose(negative, lax.neg(magnitude), magnitude)
+    return _with_sign_of(*broadcast_numbers(input, other))
+
+
+def _copied_sign(x: Any, y: Any) -> Any:
+    magnitude = lax.abs(x)
+    return choose(_is_negative(y), lax.neg(magnitude), magnitude)
+
+
+def _copied_sign_slopes(out: Any, x: Any, y: Any) -> tuple:
+    zero = lax.eq(x, constant(x, 0))
+    return choose(zero, constant(x, 0), lax.div(out, choose(zero, constant(x, 1), x))), lax.full_like(y, 0)
+
+
+_with_sign_of = with_slopes(_copied_sign, _copied_sign_slopes)
 
 
 @pointwise(_TO_FLOAT, name="copysign", namespaces=("_private",), node="CopysignBackward0")
@@ -366,7 +405,7 @@ def angle(input, *, out=None):
     if kind(input) in "iub":
         input = lax.convert_element_type(input, dtypes.get_default_dtype().np)
     turned = choose(lax.lt(input, constant(input, 0)), constant(input, math.pi), constant(input, 0))
-    return choose(lax.ne(input, input), input, turned)
+    return choose(lax.ne(input, input), lax.stop_gradient(input), turned)
 
 
 @composite()
@@ -413,6 +452,19 @@ def _refuse_complex(function: str, x: Any) -> None:
         raise NotImplementedError(f"{function} is not supported for complex types")
 
 
+def _between_bounds(x: Any, low: Any, high: Any) -> Any:
+    """``x`` between two numbers, either of which may be None; beyond them, and where it is NaN, no gradient passes."""
+    out, inside = x, None
+    if low is not None:
+        out, inside = _at_least(out, low), lax.ge(x, low)
+    if high is not None:
+        under = lax.le(x, high)
+        out, inside = _at_most(out, high), under if inside is None else lax.bitwise_and(inside, under)
+    if kind(x) != "f":
+        return out
+    return choose(inside, x, lax.stop_gradient(out))
+
+
 def _at_least(x: Any, bound: Any) -> Any:
     below = lax.lt(x, bound)
     if np.shape(bound) and kind(x) == "f":  # a NaN among the bounds shows; one number is seldom NaN
@@ -431,8 +483,7 @@ def _at_most(x: Any, bound: Any) -> Any:
 def _clamp(input, min: Number | None = None, max: Number | None = None):
     """The elements between two numbers."""
     _refuse_complex("clamp", input)
-    input = input if min is None else _at_least(input, min)
-    return input if max is None else _at_most(input, max)
+    return _between_bounds(input, min, max)
 
 
 @pointwise(name="_clamp_tensor", namespaces=("_private",), node="ClampBackward0")
@@ -475,6 +526,8 @@ def clamp(input, min=None, max=None, *, out=None):
 @composite(alias=("clip_",))
 def clamp_(input, min=None, max=None):
     """In-place form of :func:`clamp`."""
+    if isinstance(input, Tensor) and any(isinstance(b, float) for b in (min, max)) and kind(input._spec) in "iu":
+        raise RuntimeError(f"result type Float can't be cast to the desired output type {c_name(input)}")
     return call_inplace(*_clamp_call(input, min, max))
 
 
@@ -482,14 +535,14 @@ def clamp_(input, min=None, max=None):
 def _clamp_min(input, min: Number):
     """The elements, at least a number."""
     _refuse_complex("clamp", input)
-    return _at_least(input, min)
+    return _between_bounds(input, min, None)
 
 
 @pointwise(name="clamp_max", namespaces=("_private",), node="ClampMaxBackward0")
 def _clamp_max(input, max: Number):
     """The elements, at most a number."""
     _refuse_complex("clamp", input)
-    return _at_most(input, max)
+    return _between_bounds(input, None, max)
 
 
 # With a tensor of bounds these are the maximum and the minimum: at a tie both sides take half of the gradient.
@@ -593,6 +646,17 @@ def logaddexp2(input, other, *, out=None):
 
 def _log_sum(a: Any, b: Any, base: float) -> Any:
     """The logarithm of the sum of two powers, ``base`` being the natural logarithm of what is raised."""
+
+    def share(a, b):
+        gap = lax.sub(b, a)
+        power = lax.exp(gap if base == 1.0 else lax.mul(gap, constant(gap, base)))
+        return lax.div(constant(gap, 1), lax.add(constant(gap, 1), power))
+
+    ruled = with_slopes(lambda a, b: _log_sum_value(a, b, base), lambda out, a, b: (share(a, b), share(b, a)))
+    return ruled(*broadcast_numbers(a, b))
+
+
+def _log_sum_value(a: Any, b: Any, base: float) -> Any:
     first = lax.ge(a, b) if kind(a) != "c" else lax.ge(lax.real(a), lax.real(b))
     large, small = choose(first, a, b), choose(first, b, a)
     gap = lax.sub(small, large)
@@ -610,8 +674,20 @@ def _xlogy(input, other):
 
 
 def _x_log_y(input: Any, other: Any) -> Any:
-    zero = lax.bitwise_and(lax.eq(input, constant(input, 0)), lax.eq(other, other))
-    return choose(zero, constant(input, 0), lax.mul(input, lax.log(choose(zero, constant(other, 1), other))))
+    return _xlogy_ruled(*broadcast_numbers(input, other))
+
+
+def _xlogy_value(x: Any, y: Any) -> Any:
+    zero = lax.bitwise_and(lax.eq(x, constant(x, 0)), lax.eq(y, y))
+    return choose(zero, constant(x, 0), lax.mul(x, lax.log(y)))
+
+
+def _xlogy_slopes(out: Any, x: Any, y: Any) -> tuple:
+    nothing = lax.bitwise_and(lax.eq(x, constant(x, 0)), lax.le(y, constant(y, 0)))
+    return choose(nothing, constant(x, 0), lax.log(y)), lax.div(x, y)
+
+
+_xlogy_ruled = with_slopes(_xlogy_value, _xlogy_slopes)
 
 
 def _same_types(input: Tensor, values: Tensor) -> None:
@@ -624,7 +700,7 @@ def heaviside(input, values: Array, *, out=None):
     """The step function: 0 below zero, 1 above, ``values_i`` at zero."""
     zero = constant(input, 0)
     step = choose(lax.gt(input, zero), constant(input, 1), zero)
-    return choose(lax.eq(input, zero), values, choose(lax.ne(input, input), input, step))
+    return choose(lax.eq(input, zero), values, step)
 
 
 @pointwise(_TO_FLOAT, inplace=True)
@@ -680,7 +756,7 @@ def _between(start: Any, end: Any, weight: Any) -> Any:
     # Reckoned from the nearer end, so that the ends come out exactly.
     span = lax.sub(end, start)
     rest = lax.sub(constant(start, 1), weight)
-    size = lax.abs(weight) if kind(start) != "c" else lax.abs(lax.real(weight))
+    size = lax.stop_gradient(lax.abs(weight if kind(start) != "c" else lax.real(weight)))
     low = lax.lt(size, constant(size, 0.5))
     return choose(low, lax.add(start, lax.mul(weight, span)), lax.sub(end, lax.mul(span, rest)))
 

@@ -137,7 +137,7 @@ def _padding(padding_idx: int | None, weight: Tensor) -> int:
     if padding_idx is None:
         return -1
     n = weight._spec.shape[0]
-    if padding_idx >= n > 0 and padding_idx > 0 or padding_idx < -n:
+    if 0 < padding_idx and padding_idx >= n or padding_idx < -n:
         raise AssertionError("Padding_idx must be within num_embeddings")
     return padding_idx + n if padding_idx < 0 else padding_idx
 
@@ -193,9 +193,7 @@ def one_hot(tensor, num_classes=-1):
     if tensor._spec.dtype != np.int64:
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
     if not tensor._spec.numel and num_classes <= 0:
-        if num_classes == -1:
-            raise RuntimeError("Can not infer total number of classes from empty tensor.")
-        raise RuntimeError("num_classes should be positive")
+        raise RuntimeError("Can not infer total number of classes from empty tensor.")
     value = value_of(tensor)
     if tensor._spec.numel and (num_classes == -1 or value.array is not None):
         array = host(value)
@@ -203,8 +201,6 @@ def one_hot(tensor, num_classes=-1):
             raise RuntimeError("Class values must be non-negative.")
         if num_classes == -1:
             num_classes = int(array.max()) + 1
-        elif num_classes < 1:
-            raise RuntimeError("num_classes should be positive")
         elif array.max() >= num_classes:
             raise RuntimeError("Class values must be smaller than num_classes.")
     return _one_hot(tensor, num_classes)
@@ -274,8 +270,9 @@ def check_index_of_bag(index: Tensor, rows_: int) -> None:
     array = host(value)
     bad = array[(array < 0) | (array >= rows_)]
     if bad.size:
+        place = int(np.flatnonzero((array < 0) | (array >= rows_))[0])
         raise RuntimeError(
-            f"embedding_bag: Expected idx >= 0 && idx < num_embeddings but found idx to be {int(bad.flat[0])}"
+            f"Index {place} of input takes value {int(bad.flat[0])} which is not in the valid range [0, {rows_})"
         )
 
 
@@ -399,5 +396,5 @@ def _check_offsets(offsets: Tensor, input: Tensor, include_last_offset: bool) ->
         )
     if array[-1] > n:
         raise RuntimeError(
-            f"offsets[-1] can not be greater than input's length({n}) but got offsets[-1] of {int(array[-1])}"
+            f"offsets[-1] can not be greater than input's length {n} but got offsets[-1] of {int(array[-1])}"
         )

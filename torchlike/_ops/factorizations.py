@@ -375,7 +375,7 @@ def ldl_factor_ex(A, *, hermitian=False, check_errors=False, out=None):
     codes = np.zeros(matrices.shape[:-2], np.int32)
     for place in np.ndindex(codes.shape) if matrices.size else ():
         low, order, codes[place] = factor(matrices[place], lower=1)
-        compact[place] = np.tril(low) + np.triu(matrices[place], 1)
+        compact[place] = np.tril(low)
         pivots[place] = np.where(order >= 0, order + 1, order)
     if check_errors and codes.any():
         raise RuntimeError(f"torch.linalg.ldl_factor: Unknown error code: {codes[codes != 0].flat[0]}.")

@@ -58,7 +58,9 @@ def _entry(x: Any) -> Any:
         return Tensor._from_index(x) if x.ndim or x.dtype == bool else int(x)
     if hasattr(x, "__index__"):
         return x.__index__()
-    raise TypeError(INVALID.format(type(x).__name__))
+    if isinstance(x, str):
+        raise TypeError("new(): invalid data type 'str'")
+    raise IndexError(INVALID.format(type(x).__name__))
 
 
 def _plain(i: Any) -> Any:

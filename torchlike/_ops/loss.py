@@ -130,7 +130,7 @@ def _check_nll_shapes(x: Any, target: Any, weight: Any) -> None:
             )
         raise RuntimeError(f"Expected target size {[x.shape[0], *x.shape[2:]]}, got {list(target.shape)}")
     if target.dtype not in (np.int64, np.uint8):
-        raise RuntimeError(f"expected scalar type Long but found {scalar_name(target)}")
+        raise RuntimeError(f"expected target dtype to be Long or Byte, but got {scalar_name(target)}")
     classes = x.shape[0 if x.ndim == 1 else 1]
     if weight is not None and weight.shape != (classes,):
         raise RuntimeError(

@@ -188,7 +188,7 @@ def _pick(x: Any, target: Any) -> Any:
 
 def _check_labels(input, target, *_, **__):
     value = value_of(target)
-    if value.array is None or not value.spec.numel or input._spec.ndim not in (1, 2):
+    if value.array is None or not value.spec.numel or input._spec.ndim not in (1, 2) or value.spec.dtype != np.int64:
         return
     labels, classes = host(value), input._spec.shape[-1]
     if (labels < 0).any() or (labels >= classes).any():
@@ -196,7 +196,9 @@ def _check_labels(input, target, *_, **__):
 
 
 def _check_multi_margin_call(input, target, p, margin, weight, reduction):
-    if input._spec.numel:
+    shape = input._spec.shape
+    fits = target._spec.ndim <= 1 and target._spec.numel == (shape[0] if len(shape) == 2 else 1)
+    if fits and input._spec.numel and (weight is None or weight._spec.numel == shape[-1]):
         _check_labels(input, target)
 
 
@@ -211,9 +213,14 @@ def _multi_margin(input, target: Array, p, margin, weight: "Array | None", reduc
             f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {listed(input.shape)}"
         )
     if target.size != n or target.ndim > 1:
-        raise RuntimeError(f"inconsistent target size, expected {n} but got {listed(target.shape)}")
+        raise RuntimeError(
+            "multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples (batch size). "
+            f"Expected target size [{n}], but got {listed(target.shape)}. Input has shape {listed(input.shape)}."
+        )
     if weight is not None and weight.size != classes:
         raise RuntimeError(f"inconsistent weight size, expected {classes} but got {listed(weight.shape)}")
+    if target.dtype != np.int64:
+        raise RuntimeError(f"expected scalar type Long but found {type_name_of(target)}")
     if kind(input) != "f":
         raise NotImplementedError(f"\"multi_margin_loss\" not implemented for '{type_name_of(input)}'")
     x, labels = lax.reshape(widened(input), (n, classes)), lax.reshape(target, (n,))
@@ -250,7 +257,7 @@ def multi_margin_loss(
 
 def _check_multilabel_call(input, target, reduction):
     value = value_of(target)
-    if value.array is None or not value.spec.numel:
+    if value.array is None or not value.spec.numel or input._spec.shape != target._spec.shape:
         return
     labels, classes = host(value), input._spec.shape[-1] if input._spec.ndim else 1
     if (labels < -1).any() or (labels >= classes).any():

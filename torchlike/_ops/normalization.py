@@ -94,12 +94,24 @@ _by_batch.defvjp(_by_batch_forward, _by_batch_backward)
 
 
 def _check_channels(x: Any, **given: Any) -> None:
-    if kind(x) != "f":
-        raise NotImplementedError(f"\"batch_norm\" not implemented for '{type_name_of(x)}'")
     channels = x.shape[1]
     for name, t in given.items():
         if t is not None and t.size != channels:
             raise RuntimeError(f"{name} should contain {channels} elements not {t.size}")
+    if kind(x) != "f":
+        raise NotImplementedError(f"\"batch_norm\" not implemented for '{type_name_of(x)}'")
+    _check_mixed(x, given.values())
+
+
+def _check_mixed(x: Any, parameters: Any) -> None:
+    """RuntimeError for parameters of another type than the input's, or single precision where that is half."""
+    for t in parameters:
+        if t is None or t.dtype == x.dtype:
+            continue
+        if np.dtype(x.dtype).itemsize == 8:
+            raise RuntimeError("mixed dtype (CPU): all inputs must share same datatype.")
+        if t.dtype != np.float32:
+            raise RuntimeError("mixed dtype (CPU): expect parameter to have scalar type of Float")
 
 
 def _statistic(x: Any) -> Any:
@@ -145,7 +157,12 @@ def _batch_norm_inference(
 
 def _normalized_by_batch(input, weight, bias, running_mean, running_var, training, momentum, eps):
     """What ``torch.batch_norm`` does, running statistics and all."""
-    if input._spec.ndim < 2:
+    if not input._spec.numel and input._spec.ndim:
+        out = input.clone()
+        if weight is not None:
+            out = out * weight[0]
+        return out if bias is None else out + bias[0]
+    if input._spec.ndim == 1:
         raise IndexError(
             f"Dimension out of range (expected to be in range of [{-max(input._spec.ndim, 1)}, "
             f"{max(input._spec.ndim, 1) - 1}], but got 1)"
@@ -246,7 +263,7 @@ def _listed(shape: Sequence[int]) -> str:
 def _check_normalized(name: str, x: Any, normalized_shape: Sequence[int], **given: Any) -> None:
     if not normalized_shape:
         raise RuntimeError(
-            f"Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got "
+            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got "
             "normalized_shape = []"
         )
     for what, t in given.items():
@@ -259,7 +276,8 @@ def _check_normalized(name: str, x: Any, normalized_shape: Sequence[int], **give
     if x.ndim < n or x.shape[x.ndim - n :] != tuple(normalized_shape):
         raise RuntimeError(
             f"Given normalized_shape={_listed(normalized_shape)}, expected input with shape "
-            f"[*, {', '.join(map(str, normalized_shape))}], but got input of size{_listed(x.shape)}"
+            f"[*{', ' if name != 'rms_norm' else ''}{', '.join(map(str, normalized_shape))}], but got input of "
+            f"size{_listed(x.shape)}"
         )
     if kind(x) not in "f":
         raise NotImplementedError(f"\"{name}\" not implemented for '{type_name_of(x)}'")
@@ -269,9 +287,7 @@ def _check_normalized(name: str, x: Any, normalized_shape: Sequence[int], **give
 def _layer_norm(input, normalized_shape, weight: "Array | None", bias: "Array | None", eps):
     """The input normalized over its last dimensions."""
     _check_normalized("LayerNormKernelImpl", input, normalized_shape, weight=weight, bias=bias)
-    for t in (weight, bias):
-        if t is not None and t.dtype != input.dtype and not (input.dtype.itemsize == 2 and t.dtype == np.float32):
-            raise RuntimeError("expected scalar type " + type_name_of(input) + " but found " + type_name_of(t))
+    _check_mixed(input, (weight, bias))
     axes = tuple(range(input.ndim - len(normalized_shape), input.ndim))
     return _like(_within(widened(input), _statistic(weight), _statistic(bias), axes, axes, eps), input)
 
@@ -281,6 +297,12 @@ def _shape_argument(name: str, shape: Any) -> tuple[int, ...]:
         raise TypeError(
             f"{name}(): argument 'normalized_shape' (position 2) must be tuple of ints, not {type(shape).__name__}"
         )
+    for at, size in enumerate(shape):
+        if not hasattr(size, "__index__"):
+            raise TypeError(
+                f"{name}(): argument 'normalized_shape' (position 2) must be tuple of ints, but found element of type "
+                f"{type(size).__name__} at pos {at}"
+            )
     return tuple(shape)
 
 
@@ -333,12 +355,12 @@ _by_rms.defvjp(_by_rms_forward, _by_rms_backward)
 @op(namespaces=("_private",), name="_rms_norm", node="MulBackward0")
 def _rms_norm(input, normalized_shape, weight: "Array | None", eps):
     """The input over the root of the mean of its squares along the last dimensions."""
-    _check_normalized("RMSNormKernelImpl", input, normalized_shape, weight=weight)
+    _check_normalized("rms_norm", input, normalized_shape, weight=weight)
     axes = tuple(range(input.ndim - len(normalized_shape), input.ndim))
     x = widened(input)
     eps = float(np.finfo(x.dtype).eps) if eps is None else eps
     out = _by_rms(x, _statistic(weight), axes, eps)
-    return convert(out, input.dtype if weight is None else np.promote_types(input.dtype, weight.dtype))
+    return _like(out, input)
 
 
 @composite(namespaces=("torch", "nn.functional"))
@@ -372,6 +394,7 @@ def _group_norm(input, num_groups, weight: "Array | None", bias: "Array | None",
             )
     if kind(input) != "f":
         raise NotImplementedError(f"\"GroupNormKernelImpl\" not implemented for '{type_name_of(input)}'")
+    _check_mixed(input, (weight, bias))
     inner = channels // num_groups
     x = lax.reshape(widened(input), (n, num_groups, inner, math.prod(input.shape[2:])))
     w, b = (None if t is None else lax.reshape(widened(t), (num_groups, inner)) for t in (weight, bias))

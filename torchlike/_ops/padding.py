@@ -71,9 +71,6 @@ def _edge(x: Any, axis: int, low: int, high: int, mode: str) -> Any:
     return lax.concatenate(parts, axis) if len(parts) > 1 else parts[0]
 
 
-_NAMES = {"reflect": "Reflection", "replicate": "Replication"}
-
-
 def _node(pad, mode) -> str:
     if mode == "circular":
         return "CopySlices"
@@ -90,6 +87,12 @@ def _pad_with_itself(input, pad, mode):
     else:
         _check_edges(input, pad, mode)
     x = input
+    if mode == "circular" and min(pad) < 0:
+        # What is cut off is cut off first; what is left goes around.
+        x = lax.pad(x, constant(x, 0), [(0, 0, 0)] * (x.ndim - n) + [
+            (min(low, 0), min(high, 0), 0) for low, high in reversed(_pairs(pad))
+        ])  # fmt: skip
+        pad = [max(p, 0) for p in pad]
     for i, (low, high) in enumerate(_pairs(pad)):
         if low or high:
             x = _edge(x, x.ndim - 1 - i, low, high, mode)
@@ -115,9 +118,8 @@ def _check_edges(x: Any, pad: Sequence[int], mode: str) -> None:
     solid = x.shape[1:] if batched else x.shape
     if mode == "replicate" and n < 3 or mode == "reflect":
         if 0 in solid and (mode == "reflect" or 0 in solid[1:] or batched and 0 in solid):
-            batch = "batch mode" if n < 3 else "batch mode"
             raise RuntimeError(
-                f"Expected {_RANKS[n]} ({batch}) tensor with possibly 0 batch size and other non-zero dimensions for input, "
+                f"Expected {_RANKS[n]} (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, "
                 f"but got: {listed(x.shape)}"
             )
     for i, (low, high) in enumerate(_pairs(pad)):

@@ -17,9 +17,10 @@ import jax
 import numpy as np
 from jax import lax
 
-from torchlike._ops.bodies import INT64, constant, convert, kind, type_name_of, widened
+from torchlike._engine.value import spec_of
+from torchlike._ops.bodies import constant, convert, kind, type_name_of, widened
 from torchlike._ops.convolution import listed
-from torchlike._ops.op import Array, composite, op
+from torchlike._ops.op import composite, op
 from torchlike._tensor.tensor import Tensor
 
 _F = ("nn.functional",)
@@ -222,25 +223,29 @@ def _max_node(kernel, **_: Any) -> str:
 @op(namespaces=("_private",), name="_max_pool", node=_max_node)
 def _max_pool(input, kernel, stride, padding, dilation, ceil_mode):
     """The maximum of each window."""
-    _check_max_pool(input, kernel, stride, padding, dilation, ceil_mode)
+    _check_max_pool(input, kernel, stride, padding, dilation, ceil_mode, False)
     return _max_pooled(input, Windows(input.shape, kernel, stride, padding, dilation, ceil_mode))
 
 
 @op(namespaces=("_private",), name="_max_pool_with_indices", node=_max_node)
 def _max_pool_with_indices(input, kernel, stride, padding, dilation, ceil_mode):
     """The maximum of each window, and where it was."""
-    _check_max_pool(input, kernel, stride, padding, dilation, ceil_mode)
+    _check_max_pool(input, kernel, stride, padding, dilation, ceil_mode, True)
     windows = Windows(input.shape, kernel, stride, padding, dilation, ceil_mode)
     return _max_pooled(input, windows), _max_positions(input, windows)
 
 
-def _check_max_pool(x, kernel, stride, padding, dilation, ceil_mode) -> None:
-    if len(kernel) == 1:
-        _check_max_pool_1d(x, kernel[0], stride[0], padding[0], dilation[0], ceil_mode)
+def _check_max_pool(x, kernel, stride, padding, dilation, ceil_mode, with_indices) -> None:
+    n = len(kernel)
+    if n > 1:
+        prefix = "max_pool3d_with_indices_out_cpu_template()" if n == 3 else ""
+        _check_windows(x, kernel, stride, padding, dilation, ceil_mode, prefix)
+    elif with_indices:
+        _check_as_plane(x, kernel, stride, padding, dilation, ceil_mode)
     else:
-        _check_windows(x, kernel, stride, padding, dilation, ceil_mode, f"max_pool{len(kernel)}d")
+        _check_max_pool_1d(x, kernel[0], stride[0], padding[0], dilation[0], ceil_mode)
     if kind(x) in "bc":
-        raise NotImplementedError(f"\"max_pool{max(len(kernel), 2)}d\" not implemented for '{type_name_of(x)}'")
+        raise NotImplementedError(f"\"max_pool{max(n, 2)}d\" not implemented for '{type_name_of(x)}'")
 
 
 def _check_max_pool_1d(x, kernel, stride, padding, dilation, ceil_mode) -> None:
@@ -265,6 +270,12 @@ def _check_max_pool_1d(x, kernel, stride, padding, dilation, ceil_mode) -> None:
         raise RuntimeError(f"max_pool1d() Invalid computed output size: {out}")
 
 
+def _check_as_plane(x, kernel, stride, padding, dilation, ceil_mode) -> None:
+    """A signal is told of in messages as a plane of height one."""
+    plane = spec_of((*x.shape[:-1], 1, x.shape[-1]), np.dtype(x.dtype))
+    _check_windows(plane, (1, *kernel), (1, *stride), (0, *padding), (1, *dilation), ceil_mode)
+
+
 _AXES = ("T", "H", "W")
 
 
@@ -272,34 +283,43 @@ def _settings_text(prefix: str, values: Sequence[int]) -> str:
     return " ".join(f"{prefix}{a}: {v}" for a, v in zip(_AXES[3 - len(values) :], values, strict=True))
 
 
-def _check_windows(x, kernel, stride, padding, dilation, ceil_mode, name: str) -> None:
+def _check_windows(x, kernel, stride, padding, dilation, ceil_mode, prefix: str = "") -> None:
     """What the pooling kernels of two and three dimensions check, in their order."""
     n = len(kernel)
-    for what, values in (("kernel size", kernel), ("stride", stride)):
-        if any(v <= 0 for v in values):
-            raise RuntimeError(f"{what} should be greater than zero, but got {_settings_text(what[0] + '' if what == 'kernel size' else 'd', values)}")
-    if any(d <= 0 for d in dilation):
-        raise RuntimeError(f"dilation should be greater than zero, but got {_settings_text('dilation', dilation)}")
-    if n == 2:
-        valid = 0 not in x.shape[1:]
-        if not (x.ndim == 3 and 0 not in x.shape or x.ndim == 4 and valid):
-            raise RuntimeError(
-                "Expected 3D or 4D (batch mode) tensor with optional 0 dim batch size for input, but "
-                f"got:{listed(x.shape)}"
-            )
-    elif any(size == 0 for size in x.shape[1:]):
-        raise RuntimeError(
-            f"Expected input's non-batch dimensions to have positive length, but input has a shape of {listed(x.shape)} and "
-            f"non-batch dimension {x.shape[x.shape[1:].index(0) + 1]} has length zero!"
-        )
-    for k, p, d in zip(kernel, padding, dilation, strict=True):
+    for k, s, p, d in zip(kernel, stride, padding, dilation, strict=True):
+        if s == 0:
+            raise RuntimeError("stride should not be zero")
         if p < 0:
             raise RuntimeError(f"pad must be non-negative, but got pad: {p}")
         if p > ((k - 1) * d + 1) // 2:
             raise RuntimeError(
                 f"pad should be at most half of effective kernel size, but got pad={p}, kernel_size={k} and dilation={d}"
             )
+    for what, letter, values in (("kernel size", "k", kernel), ("stride", "d", stride), ("dilation", "dilation", dilation)):
+        if any(v <= 0 for v in values):
+            raise RuntimeError(f"{what} should be greater than zero, but got {_settings_text(letter, values)}")
+    if n == 2:
+        if 0 in x.shape[1 if x.ndim == 4 else 0 :]:
+            raise RuntimeError(
+                "Expected 3D or 4D (batch mode) tensor with optional 0 dim batch size for input, but "
+                f"got:{listed(x.shape)}"
+            )
+    else:
+        for axis in range(x.ndim - 4, x.ndim):
+            if x.shape[axis] == 0:
+                start = f"{prefix}: " if prefix else ""
+                raise RuntimeError(
+                    f"{start}Expected input's non-batch dimensions to have positive length, but input has a shape of "
+                    f"{listed(x.shape)} and non-batch dimension {x.shape[axis]} has length zero!"
+                )
     out = Windows(x.shape, kernel, stride, padding, dilation, ceil_mode).out
+    if n == 3 and prefix == "" and any(
+        size + 2 * p < k for size, k, p in zip(x.shape[x.ndim - 3 :], kernel, padding, strict=True)
+    ):
+        inside = x.shape[x.ndim - 3 :]
+        raise RuntimeError(
+            f"input image ({_settings_text('', inside)}) smaller than kernel size ({_settings_text('k', kernel)})"
+        )
     if any(o < 1 for o in out):
         planes = x.shape[x.ndim - n - 1]
         inside, shown = "x".join(map(str, x.shape[x.ndim - n :])), "x".join(map(str, out))
@@ -319,20 +339,17 @@ def setting(name: str, what: str, value: Any, n: int) -> tuple[int, ...]:
     if len(value) == 1:
         return value * n
     if len(value) != n:
-        what = f"{what} must either be {'omitted, ' if what == 'stride' else ''}"
-        kinds = "pair" if n == 2 else "triple"
-        wanted = f"a single int, or a tuple of {_COUNTS.get(n, 'one int')}"
-        raise RuntimeError(f"{name}: {what}{wanted}")
+        omitted = "omitted, " if what == "stride" else ""
+        raise RuntimeError(
+            f"{name}: {what} must either be {omitted}a single int, or a tuple of {_COUNTS.get(n, 'one int')}"
+        )
     return value
 
 
 def _strides(name: str, stride: Any, kernel: tuple[int, ...]) -> tuple[int, ...]:
     if stride is None or stride == () or stride == []:
         return kernel
-    stride = setting(name, "stride", stride, len(kernel))
-    if len(kernel) > 1 and 0 in stride:
-        raise RuntimeError("stride should not be zero")
-    return stride
+    return setting(name, "stride", stride, len(kernel))
 
 
 def _check_rank(name: str, input: Tensor, n: int) -> None:
@@ -346,9 +363,9 @@ def _pool_max(n: int, input, kernel_size, stride, padding, dilation, ceil_mode, 
     stride = _strides(name, stride, kernel)
     padding = setting(name, "padding", padding, n)
     dilation = setting(name, "dilation", dilation, n)
-    if n > 1 and 0 in kernel and stride == kernel:
-        raise RuntimeError("stride should not be zero")
     _check_rank(name, input, n)
+    if n == 1 and return_indices:
+        _check_dims_1d("max_pool1d_with_indices", input)
     function = _max_pool_with_indices if return_indices else _max_pool
     return function(input, kernel, stride, padding, dilation, bool(ceil_mode))
 
@@ -419,35 +436,11 @@ def _avg_pool(input, kernel, stride, padding, ceil_mode, count_include_pad, divi
     """The mean of each window."""
     n = len(kernel)
     ones = (1,) * n
-    if n == 1:
-        _check_average_1d(input, kernel, stride, padding, ceil_mode)
-    else:
-        if n == 3:
-            _check_average_3d(input, kernel, padding)
-        _check_windows(input, kernel, stride, padding, ones, ceil_mode, f"avg_pool{n}d")
+    (_check_as_plane if n == 1 else _check_windows)(input, kernel, stride, padding, ones, ceil_mode)
     if kind(input) in "bc" or (n == 3 and kind(input) != "f"):
         raise NotImplementedError(f"\"avg_pool{max(n, 2)}d\" not implemented for '{type_name_of(input)}'")
     windows = Windows(input.shape, kernel, stride, padding, ones, ceil_mode)
     return convert(_averages(widened(input), windows, count_include_pad, divisor), input.dtype)
-
-
-def _check_average_3d(x, kernel, padding) -> None:
-    inside = x.shape[x.ndim - 3 :]
-    if any(n + 2 * p < k for n, k, p in zip(inside, kernel, padding, strict=True)):
-        raise RuntimeError(
-            f"input image (T: {inside[0]} H: {inside[1]} W: {inside[2]}) smaller than kernel size (kT: {kernel[0]} kH: "
-            f"{kernel[1]} kW: {kernel[2]})"
-        )
-
-
-def _check_average_1d(x, kernel, stride, padding, ceil_mode) -> None:
-    """As a plane of height one, which is how it is told of in messages."""
-
-    class Plane:
-        shape = (*x.shape[:-1], 1, x.shape[-1])
-        ndim = x.ndim + 1
-
-    _check_windows(Plane, (1, *kernel), (1, *stride), (0, *padding), (1, 1), ceil_mode, "avg_pool1d")
 
 
 def _check_dims_1d(name: str, input: Tensor) -> None:
@@ -464,8 +457,6 @@ def _pool_average(n: int, input, kernel_size, stride, padding, ceil_mode, count_
         _check_dims_1d(name, input)
     kernel = setting(name, "kernel_size", kernel_size, n)
     stride = _strides(name, stride, kernel)
-    if n > 1 and 0 in stride:
-        raise RuntimeError("stride should not be zero")
     padding = setting(name, "padding", padding, n)
     if n == 2 and input._spec.ndim < 3:
         from torchlike._tensor.tensor import wrap_dim

@@ -96,9 +96,10 @@ def _max_unpool(input, indices: Array, output_size, squeezed):
             "dimensions"
         )
     if input.shape != indices.shape:
+        have, want = (listed((*x.shape, 1) if squeezed else x.shape) for x in (indices, input))
         raise RuntimeError(
-            f"Expected shape of indices to be same as that of the input tensor ({listed(input.shape)}) but got indices tensor "
-            f"with shape: {listed(indices.shape)}"
+            f"Expected shape of indices to be same as that of the input tensor ({want}) but got indices tensor with shape: "
+            f"{have}"
         )
     lead = input.shape[: input.ndim - n]
     for axis in range(1, input.ndim):

@@ -7,23 +7,22 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 from jax import lax
 
 from torchlike._ops import op as machinery
 from torchlike._ops.bodies import (
     INT64,
+    absolute,
     axes_of,
     back,
     choose,
     constant,
     convert,
     count,
-    is_half,
+    evenly,
     kind,
     positions,
-    put_along,
     reduced,
     selecting,
     truth,
@@ -31,7 +30,7 @@ from torchlike._ops.bodies import (
     widened,
 )
 from torchlike._ops.elementwise import maximum, minimum
-from torchlike._ops.op import Array, call, call_out, composite, reduction
+from torchlike._ops.op import call, call_out, composite, reduction
 from torchlike._tensor import dtypes
 from torchlike._tensor.promotion import SCALAR_TYPE_NAMES
 from torchlike._tensor.tensor import Tensor, wrap_dim
@@ -172,7 +171,9 @@ def _extreme_all(name: str, reduce: Callable) -> Callable:
                 "'dim' argument."
             )
         _no_complex(f"{name}_all", input)
-        return reduce(input, tuple(range(input.ndim)))
+        if kind(input) != "f":
+            return reduce(input, tuple(range(input.ndim)))
+        return evenly(lambda x: reduce(x, tuple(range(x.ndim))), input)
 
     body.__doc__ = f"The {name}imum of all elements, its gradient shared evenly between ties."
     return reduction(name=name, namespaces=("_private",), node=f"{name.capitalize()}Backward1")(body)
@@ -240,7 +241,7 @@ def _check_extreme(name: str, kernel: str, x: Any, axes: tuple[int, ...], dim: A
     _no_complex(kernel, x)
     if not x.size:
         if dim in (None, ()):
-            raise IndexError(
+            raise RuntimeError(
                 f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the "
                 "'dim' argument."
             )
@@ -399,10 +400,6 @@ _moment("std_mean", True, True, "The standard deviation and the mean of all elem
 # Norms.
 
 
-def _absolute(x: Any) -> Any:
-    return x if kind(x) in "bu" else lax.abs(x)
-
-
 def _root(total: Any, order: float) -> Any:
     """``total ** (1 / order)``, whose gradient is zero at zero."""
     none = lax.eq(total, constant(total, 0))
@@ -418,7 +415,7 @@ def norm_over(x: Any, order: float, axes: tuple[int, ...]) -> Any:
         return _root(lax.reduce_sum(squares, axes), 2)
     if order == 0:
         return lax.reduce_sum(convert(truth(x), _real(np.dtype(x.dtype))), axes)
-    size = _absolute(x)
+    size = absolute(x)
     if order == 1:
         return lax.reduce_sum(size, axes)
     if order in (math.inf, -math.inf):

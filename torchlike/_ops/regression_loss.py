@@ -14,7 +14,7 @@ from torchlike._engine.value import host
 from torchlike._ops.bodies import choose, constant, kind, type_name_of
 from torchlike._ops.loss import _reduced as reduced
 from torchlike._ops.loss import check_reduction, legacy_reduction
-from torchlike._ops.op import Array, Promote, broadcast_shapes, composite, pointwise
+from torchlike._ops.op import REGISTRY, Array, Promote, broadcast_shapes, composite, pointwise
 from torchlike._tensor.tensor import Tensor, from_array, host_array, value_of
 
 _F = ("nn.functional",)
@@ -32,16 +32,23 @@ def apply_reduction(loss: Tensor, reduction: str) -> Tensor:
     return loss.mean() if reduction == "mean" else loss.sum() if reduction == "sum" else loss
 
 
-def _elementwise(name: str, node: Any, body: Any, doc: str, kinds: str = "f") -> Any:
+def _elementwise(name: str, node: Any, body: Any, doc: str) -> Any:
     """Declare a private operator: ``body`` applied to each pair of elements, then the reduction."""
 
     def loss(input, other, reduction, parameter):
-        if kind(input) not in kinds:
+        if name is not None and kind(input) != "f":
             raise NotImplementedError(f"\"{name}\" not implemented for '{type_name_of(input)}'")
         return reduced(body(input, other, parameter), reduction)
 
     loss.__doc__ = doc
     return pointwise(Promote.DEFAULT, namespaces=("_private",), name=f"_{name}", node=node)(loss)
+
+
+def _absolute(input: Tensor, target: Tensor, reduction: str) -> Tensor:
+    """The absolute differences, reduced: in one operation for the usual types."""
+    if input._spec.dtype.kind in "biuc" or target._spec.dtype.kind in "biuc":
+        return apply_reduction((input - target).abs(), reduction)
+    return _l1_op(input, target, reduction, None)
 
 
 def _square(x: Any, y: Any, _: Any) -> Any:
@@ -69,7 +76,7 @@ def _by_reduction(name: str) -> Any:
 
 _mse_op = _elementwise("mse_cpu", "MseLossBackward0", _square, "The squared differences.")
 _l1_op = _elementwise(
-    "abs_cpu", _by_reduction("AbsBackward0"), lambda x, y, _: lax.abs(lax.sub(x, y)), "The absolute differences.", "fiuc"
+    "l1_loss", _by_reduction("AbsBackward0"), lambda x, y, _: lax.abs(lax.sub(x, y)), "The absolute differences."
 )
 _huber_op = _elementwise("huber_cpu", "HuberLossBackward0", _huber, "Squared where small, linear where large.")
 _smooth_l1_op = _elementwise("smooth_l1_cpu", "SmoothL1LossBackward0", _smooth_l1, "Huber's loss over beta.")
@@ -128,7 +135,7 @@ def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", wei
     """
     _warn_sizes(input, target)
     if weight is None:
-        return _l1_op(input, target, chosen_reduction(size_average, reduce, reduction), None)
+        return _absolute(input, target, chosen_reduction(size_average, reduce, reduction))
     if size_average is not None or reduce is not None:
         reduction = legacy_reduction(size_average, reduce, reduction)
     _check_weight(weight, input)
@@ -156,7 +163,7 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
     _warn_sizes(input, target)
     reduction = chosen_reduction(size_average, reduce, reduction)
     if beta == 0.0:
-        return _l1_op(input, target, reduction, None)
+        return _absolute(input, target, reduction)
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
     return _smooth_l1_op(input, target, reduction, float(beta))
@@ -195,6 +202,9 @@ def _check_probabilities(input, other, weight=None, reduction="mean"):
     x = host(value)
     if not ((x >= 0) & (x <= 1)).all():
         raise RuntimeError("all elements of input should be between 0 and 1")
+    value = value_of(other)
+    if value.array is not None and not ((host(value) >= 0) & (host(value) <= 1)).all():
+        raise RuntimeError("all elements of target should be between 0 and 1")
 
 
 @pointwise(
@@ -214,6 +224,11 @@ def _check_same_dtype(input: Tensor, target: Tensor) -> None:
         raise RuntimeError(f"Found dtype {found} but expected {wanted}")
 
 
+def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    """The common shape; RuntimeError in the words of ``torch.broadcast_shapes``."""
+    return REGISTRY["torch", "broadcast_shapes"](a, b)
+
+
 @composite(namespaces=_F)
 def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
     """``-weight * (target * log(input) + (1 - target) * log(1 - input))`` of probabilities, logarithms cut off at -100.
@@ -228,7 +243,7 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
         )
     _check_same_dtype(input, target)
     if weight is not None:
-        weight = weight.expand(broadcast_shapes([target._spec.shape, weight._spec.shape]))
+        weight = weight.expand(_broadcast(target._spec.shape, weight._spec.shape))
     return _binary_cross_entropy(input, target, weight, reduction)
 
 
@@ -250,6 +265,8 @@ def _with_logits(input, other, weight: "Array | None" = None, pos_weight: "Array
     log_sigmoid = _log_sigmoid(input)
     if pos_weight is not None:
         log_sigmoid = lax.mul(log_sigmoid, lax.add(lax.mul(lax.sub(pos_weight, one), other), one))
+    if kind(input) != "f":
+        raise NotImplementedError(f"\"log_sigmoid_cpu\" not implemented for '{type_name_of(input)}'")
     losses = lax.sub(lax.mul(lax.sub(one, other), input), log_sigmoid)
     return reduced(_weigh(losses, weight), reduction)
 
@@ -265,6 +282,8 @@ def binary_cross_entropy_with_logits(
     reduction = chosen_reduction(size_average, reduce, reduction)
     if target._spec.shape != input._spec.shape:
         raise ValueError(f"Target size ({target.size()}) must be the same as input size ({input.size()})")
+    if target._spec.dtype.kind in "biu" and input._spec.dtype.kind not in "biu":
+        raise RuntimeError(f"result type Float can't be cast to the desired output type {type_name_of(target._spec)}")
     return _with_logits(input, target, weight, pos_weight, reduction)
 
 
@@ -286,6 +305,8 @@ def _times_own_log(x: Any) -> Any:
 @pointwise(Promote.DEFAULT, namespaces=("_private",), name="_kl_div", node=_divergence_node)
 def _kl_div(input, other, reduction, log_target):
     """The divergence of a distribution from one given by its logarithms."""
+    if kind(input) != "f":
+        raise RuntimeError(f"kl_div: {'Complex' if kind(input) == 'c' else 'Integral'} inputs not supported.")
     if log_target:
         losses = lax.mul(lax.exp(other), lax.sub(other, input))
     else:
@@ -308,13 +329,18 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
             stacklevel=2,
         )
     chosen = chosen_reduction(size_average, reduce, "sum" if reduction == "batchmean" else reduction)
+    broadcast_shapes([target._spec.shape, input._spec.shape])
     loss = _kl_div(input, target, chosen, bool(log_target))
     if reduction == "batchmean" and input.dim():
         return loss / input._spec.shape[0]
     return loss
 
 
-@pointwise(Promote.DEFAULT, namespaces=("_private",), name="_poisson_nll", node=_by_reduction("SubBackward0"))
+def _poisson_node(reduction: str, full: bool, **_: Any) -> str:
+    return _by_reduction("AddBackward0" if full else "SubBackward0")(reduction)
+
+
+@pointwise(Promote.DEFAULT, namespaces=("_private",), name="_poisson_nll", node=_poisson_node)
 def _poisson_nll(input, other, log_input, full, eps, reduction):
     """The negative log-likelihood of counts under Poisson's distribution."""
     if log_input:
@@ -343,6 +369,7 @@ def poisson_nll_loss(
         reduction = legacy_reduction(size_average, reduce, reduction)
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(reduction + " is not a valid value for reduction")
+    broadcast_shapes([target._spec.shape, input._spec.shape])
     return _poisson_nll(input, target, bool(log_input), bool(full), float(eps), reduction)
 
 

@@ -9,11 +9,10 @@ from jax import lax
 
 from torchlike._ops import bodies
 from torchlike._ops import op as machinery
-from torchlike._ops.bodies import INT64, constant, convert, kind, positions, reduced, selecting, type_name_of, widened
-from torchlike._ops.op import Array, call, call_out, composite, reduction
-from torchlike._tensor import dtypes
+from torchlike._ops.bodies import INT64, constant, convert, evenly, kind, positions, selecting, type_name_of
+from torchlike._ops.op import call, call_out, composite, reduction
 from torchlike._tensor.promotion import SCALAR_TYPE_NAMES
-from torchlike._tensor.tensor import Tensor, from_array, host_array, wrap_dim
+from torchlike._tensor.tensor import from_array, host_array, wrap_dim
 
 
 def sorted_along(x: Any, axis: int, descending: bool = False) -> tuple[Any, Any]:
@@ -161,7 +160,9 @@ def _median_body(skip_nan: bool) -> Any:
         flat = lax.reshape(input, (input.size,))
         if not input.size:
             return np.full((), np.nan, input.dtype)
-        return lax.squeeze(_middle(flat, 0, skip_nan)[0], (0,))
+        if kind(flat) != "f":
+            return lax.squeeze(_middle(flat, 0, skip_nan)[0], (0,))
+        return evenly(lambda x: lax.squeeze(_middle(lax.reshape(x, (x.size,)), 0, skip_nan)[0], (0,)), input)
 
     along.__doc__ = "The lower median along a dimension, and where it is."
     every.__doc__ = "The lower median of all elements."

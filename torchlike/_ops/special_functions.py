@@ -13,7 +13,7 @@ from jax.scipy import special as jsp
 
 from torchlike._ops import reduction
 from torchlike._ops import op as machinery
-from torchlike._ops.bodies import choose, constant
+from torchlike._ops.bodies import broadcast_numbers, choose, constant, with_slopes
 from torchlike._ops.op import Number, Promote, call, call_out, composite, pointwise
 from torchlike._tensor import dtypes
 from torchlike._tensor.tensor import Tensor, from_array, host_array
@@ -104,14 +104,22 @@ def log_ndtr(input, *, out=None):
 @pointwise(_TO_FLOAT, inplace=True)
 def lgamma(input, *, out=None):
     """The logarithm of the absolute value of the gamma function at each element."""
-    return lax.lgamma(input)
+    return _lgamma(input)
+
+
+def _digamma_value(x: Any) -> Any:
+    pole = lax.eq(x, constant(x, 0))
+    return choose(pole, lax.div(constant(x, -1), x), lax.digamma(choose(pole, constant(x, 1), x)))
+
+
+_digamma = with_slopes(_digamma_value, lambda out, x: (_trigamma(x),))
+_lgamma = with_slopes(lax.lgamma, lambda out, x: (_digamma(x),))
 
 
 @pointwise(_TO_FLOAT, inplace=True)
 def digamma(input, *, out=None):
     """The derivative of the logarithm of the gamma function at each element."""
-    minus = lax.eq(input, constant(input, 0))
-    return choose(minus, lax.div(constant(input, -1), input), lax.digamma(choose(minus, constant(input, 1), input)))
+    return _digamma(input)
 
 
 _also("gammaln", lgamma)
@@ -137,7 +145,7 @@ def _trigamma_jvp(primals, tangents):
 def _polygamma(n: int, x: Any) -> Any:
     """The n-th derivative of digamma, differentiable to any order."""
     if n == 0:
-        return lax.digamma(x)
+        return _digamma(x)
     if n == 1:
         return _trigamma(x)
 
@@ -194,7 +202,7 @@ def mvlgamma(input, p, *, out=None):
         raise RuntimeError("p has to be greater than or equal to 1")
     total = constant(input, p * (p - 1) / 4 * math.log(math.pi))
     for j in range(p):
-        total = lax.add(lax.lgamma(lax.sub(input, constant(input, j / 2))), total)
+        total = lax.add(_lgamma(lax.sub(input, constant(input, j / 2))), total)
     return total
 
 
@@ -284,19 +292,36 @@ def sinc(input, *, out=None):
     return choose(none, constant(input, 1), lax.div(lax.sin(turn), turn))
 
 
+def _entropy_value(x: Any) -> Any:
+    zero = constant(x, 0)
+    value = choose(lax.eq(x, zero), zero, lax.mul(lax.neg(x), lax.log(x)))
+    return choose(lax.lt(x, zero), constant(x, -math.inf), value)
+
+
+_entropy = with_slopes(_entropy_value, lambda out, x: (lax.sub(constant(x, -1), lax.log(x)),))
+
+
 @pointwise(_TO_FLOAT, namespaces=_SPECIAL, node="SpecialEntrBackward0")
 def entr(input, *, out=None):
     """The entropy ``-x * log(x)``, zero at zero and minus infinity below."""
-    zero = constant(input, 0)
-    none, below = lax.eq(input, zero), lax.lt(input, zero)
-    value = lax.mul(lax.neg(input), lax.log(input))
-    value = choose(none, lax.stop_gradient(zero), value)
-    return choose(below, constant(input, -math.inf), value)
+    return _entropy(input)
+
+
+def _xlog1py_value(x: Any, y: Any) -> Any:
+    zero = lax.bitwise_and(lax.eq(x, constant(x, 0)), lax.eq(y, y))
+    return choose(zero, constant(x, 0), lax.mul(x, lax.log1p(y)))
+
+
+def _xlog1py_slopes(out: Any, x: Any, y: Any) -> tuple:
+    nothing = lax.bitwise_and(lax.eq(x, constant(x, 0)), lax.le(y, constant(y, -1)))
+    return choose(nothing, constant(x, 0), lax.log1p(y)), lax.div(x, lax.add(y, constant(y, 1)))
+
+
+_xlog1py_ruled = with_slopes(_xlog1py_value, _xlog1py_slopes)
 
 
 def _xlog1py(x: Any, y: Any) -> Any:
-    zero = lax.bitwise_and(lax.eq(x, constant(x, 0)), lax.eq(y, y))
-    return choose(zero, constant(x, 0), lax.mul(x, lax.log1p(choose(zero, constant(y, 0), y))))
+    return _xlog1py_ruled(*broadcast_numbers(x, y))
 
 
 def _xlog1py_node(number: str) -> Callable:

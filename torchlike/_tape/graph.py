@@ -61,6 +61,8 @@ class Bridge:
     type_name: Callable[..., Any]
     #: (hook, gradient, what the hook returned): raises where that cannot stand for the gradient
     check_hook_result: Callable[..., Any]
+    #: () says to the backward walk that a leaf has a hook
+    watch_leaves: Callable[[], None]
     #: (spec) -> what ``_input_metadata`` shows of an output
     metadata: Callable[..., Any]
     #: (storage, spec) -> the edge that a tensor of that storage has now, None where there is no such tensor
@@ -103,6 +105,8 @@ class Node:
     _metadata: dict | None = None
     #: Whether any of those is set.
     _watched: bool = False
+    #: Whether the node is run even where no gradient arrives at all.
+    _takes_none: bool = False
 
     def __init__(self, edges: Sequence[Edge | None], out_specs: Sequence[Spec]):
         self._edges = edges
@@ -323,7 +327,8 @@ class OpNode(Node):
             if edge is None and place in self.instance.mask:
                 edge = self._edges[self.instance.mask.index(place)]
             if edge is not None and isinstance(edge[0], Node):
-                output_of = (edge[1], short_name(edge[0]))
+                # A view of what was written to since takes its history from the base anew.
+                output_of = (edge[1], "AsStrided" if isinstance(edge[0], LinearNode) else short_name(edge[0]))
         return modified_message(Bridge.type_name(spec), spec.shape, output_of, now, expected)
 
     def apply_values(self, grads: list[Value | None]) -> Sequence[Value | None]:
@@ -489,6 +494,14 @@ class AccumulateGrad(Node):
 
     def name(self) -> str:
         return "torch::autograd::AccumulateGrad"
+
+    def register_hook(self, fn: Callable) -> Any:
+        Bridge.watch_leaves()
+        return super().register_hook(fn)
+
+    def register_prehook(self, fn: Callable) -> Any:
+        Bridge.watch_leaves()
+        return super().register_prehook(fn)
 
     @property
     def next_functions(self) -> tuple:

@@ -6,6 +6,7 @@ are declared.
 
 from __future__ import annotations
 
+import gc
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -240,6 +241,8 @@ class Tensor(metaclass=_TensorMeta):
                 "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in "
                 "a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
             )
+        if flag and not (self.dtype.is_floating_point or self.dtype.is_complex):
+            raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
         self.requires_grad_(flag)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
@@ -247,7 +250,7 @@ class Tensor(metaclass=_TensorMeta):
         flag = bool(requires_grad)
         if flag and not self._requires_grad and self._spec.dtype.kind not in "fcV":
             if self._edge is None and not (self.dtype.is_floating_point or self.dtype.is_complex):
-                raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
+                raise RuntimeError("only Tensors of floating point dtype can require gradients")
         if not flag and self._edge is not None:
             raise RuntimeError(
                 "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in "
@@ -346,6 +349,7 @@ class Tensor(metaclass=_TensorMeta):
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
         edge = edge_of(self)
         if edge is None or not isinstance(edge[0], Node):
+            Bridge.watch_leaves()
             if self._hooks is None:
                 self._hooks = OrderedDict()
             hooks = self._hooks
@@ -367,6 +371,7 @@ class Tensor(metaclass=_TensorMeta):
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
         if not self.is_leaf:
             raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+        Bridge.watch_leaves()
         if self._post_accumulate_hooks is None:
             self._post_accumulate_hooks = OrderedDict()
         handle = RemovableHandle(self._post_accumulate_hooks)
@@ -688,7 +693,7 @@ def tensor_repr(t: Tensor) -> str:
     node = edge[0] if edge is not None and isinstance(edge[0], Node) else None
     suffixes = printing.suffixes(
         t.dtype, t._spec.shape, device=t.device, requires_grad=t.requires_grad,
-        grad_fn=None if node is None else node.name(),
+        grad_fn=None if node is None else type(node).__name__,
     )  # fmt: skip
     return printing.tensor_repr(host_array(t), t.dtype, prefix="tensor(", suffixes=suffixes)
 
@@ -746,13 +751,39 @@ def _accumulator(t: Tensor) -> AccumulateGrad:
     return node
 
 
-def _check_hook_result(hook: Any, grad: Tensor, result: Any) -> None:
+def _check_hook_result(hook: Any, grad: Any, result: Any) -> None:
+    if result is None:
+        return
+    if grad is None:
+        raise RuntimeError("can't replace a None gradient with a non-None value")
     if not isinstance(result, Tensor):
-        raise TypeError(
-            f"hook '{getattr(hook, '__name__', hook)}' has returned a value of type {type(result).__name__}"
-        )
+        raise TypeError(f"expected Variable, but hook returned '{type(result).__name__}'")
+    name = getattr(hook, "__name__", "<unknown>")
+    if result._spec.dtype != grad._spec.dtype:
+        was, got = (legacy_type(t._spec, t._storage.device) for t in (grad, result))
+        raise RuntimeError(f"hook '{name}' has changed the type of value (was {was} got {got})")
     if result._spec.shape != grad._spec.shape:
-        raise RuntimeError(f"hook '{getattr(hook, '__name__', hook)}' has changed the size of value")
+        raise RuntimeError(f"hook '{name}' has changed the size of value")
+
+
+class _OutputMetadata:
+    """What ``grad_fn._input_metadata`` shows of an output."""
+
+    is_nested_tensor = is_cpp_nested_tensor = False
+
+    def __init__(self, spec: Spec):
+        self.shape = size_of(spec)
+        self.dtype = dtype_of(spec)
+        self.device = CPU
+
+
+def _history_of(storage: Storage, spec: Spec) -> Edge | None:
+    """Where the tensor of this storage and spec comes from by now; None where there is no such tensor any more."""
+    for found in gc.get_referrers(storage):
+        for t in (found,) if isinstance(found, Tensor) else gc.get_referrers(found) if isinstance(found, dict) else ():
+            if isinstance(t, Tensor) and t._storage is storage and t._spec is spec and t._requires_grad:
+                return edge_of(t)
+    return None
 
 
 Bridge.tensor = staticmethod(_tensor_with_history)
@@ -760,3 +791,14 @@ Bridge.value = staticmethod(value_of)
 Bridge.accumulate = staticmethod(_accumulator)
 Bridge.type_name = staticmethod(legacy_type)
 Bridge.check_hook_result = staticmethod(_check_hook_result)
+Bridge.metadata = staticmethod(_OutputMetadata)
+Bridge.history = staticmethod(_history_of)
+
+
+def _saved_attribute(node: Any, name: str) -> Any:
+    from torchlike.autograd._saved import saved_attribute
+
+    return saved_attribute(node, name)
+
+
+Bridge.saved_attribute = staticmethod(_saved_attribute)

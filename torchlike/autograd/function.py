@@ -15,10 +15,9 @@ from collections.abc import Callable
 from typing import Any
 
 from torchlike._engine.trace import threads
-from torchlike._engine.value import Value
 from torchlike._ops.op import set_history
-from torchlike._tape.graph import FREED, Node, modified_message
-from torchlike._tensor.tensor import Tensor, detached, edge_of, legacy_type, view_as_itself
+from torchlike._tape.graph import FREED, Node
+from torchlike._tensor.tensor import Tensor, detached, edge_of
 from torchlike.autograd import _saved
 
 __all__ = [
@@ -109,6 +108,7 @@ class BackwardCFunction(Node, FunctionCtx, _HookMixin):
     non_differentiable: Any = None
     saved_for_forward: Any = None
     needs_input_grad: tuple[bool, ...] = ()
+    _takes_none = True
     _materialize: bool = True
     _materialize_non_diff_grads: bool = True
     #: What ``save_for_backward`` kept, None once it was let go of.
@@ -181,13 +181,6 @@ class BackwardCFunction(Node, FunctionCtx, _HookMixin):
         return self._forward_cls.jvp(self, *args)
 
     # What the backward walk calls.
-
-    @property
-    def next_functions(self) -> tuple[tuple[Any, int], ...]:
-        return super().next_functions
-
-    def apply_values(self, grads: list[Value | None]) -> list[Value | None]:
-        return super().apply_values(grads)  # type: ignore[return-value]
 
     def apply_tensors(self, grads: list[Any]) -> list[Any]:
         """The gradients of the tensor arguments, from what the program's ``backward`` returns."""
@@ -405,7 +398,7 @@ def _wrap_outputs(ctx: BackwardCFunction, args: tuple, outputs: tuple, tracked: 
         if id(o) in dirty:
             o = _written(ctx, args, o, index, len(outputs), id(o) in inputs, differentiable)
         elif id(o) in inputs:
-            o = view_as_itself(o) if differentiable or not o.requires_grad else detached(o)
+            o = _view_of_itself(o) if differentiable or not o.requires_grad else detached(o)
             if differentiable:
                 _set_edge(o, ctx, index)
         elif differentiable:
@@ -414,6 +407,14 @@ def _wrap_outputs(ctx: BackwardCFunction, args: tuple, outputs: tuple, tracked: 
             o = detached(o)
         results.append(o)
     return results
+
+
+def _view_of_itself(t: Tensor) -> Tensor:
+    out = detached(t)
+    out._base_tensor = t if t._base_tensor is None else t._base_tensor
+    out._seen_version = t._storage.version
+    out._write_forbidden = "no_grad"
+    return out
 
 
 def _set_edge(o: Tensor, ctx: BackwardCFunction, index: int) -> None:
@@ -515,89 +516,15 @@ class InplaceFunction(Function):
 
 
 class NestedIOFunction(Function):
-    """Old base class of functions of nested tuples and lists: write ``forward_extended`` and ``backward_extended``."""
+    """Old base class of functions of nested tuples and lists, which can no longer be called."""
 
-    def __call__(self, *input: Any) -> Any:
-        return self._do_forward(*input)
-
-    def _do_forward(self, *input: Any) -> Any:
-        self._nested_input = input
-        flat = self.forward(*_flat(input))
-        return _unflatten(list(flat), self._nested_output)
-
-    def forward(self, *args: Any) -> Any:  # type: ignore[override]
-        """Compute the flat outputs by way of ``forward_extended``."""
-        result = self.forward_extended(*_map(lambda t: t.data, self._nested_input))
-        del self._nested_input
-        self._nested_output = result
-        return tuple(_flat(result))
-
-    def backward(self, *gradients: Any) -> Any:  # type: ignore[override]
-        """Compute the flat gradients by way of ``backward_extended``."""
-        return tuple(_flat(self.backward_extended(*_unflatten(list(gradients), self._nested_output)), keep_none=True))
-
-    def save_for_backward(self, *args: Any) -> None:
-        """Keep nested tensors for ``backward``."""
-        self.to_save = tuple(_flat(args))
-        self._to_save_nested = args
-
-    @property
-    def saved_tensors(self) -> Any:
-        """What ``save_for_backward`` was given, in its own structure."""
-        return _unflatten(list(self.to_save), self._to_save_nested)
-
-    def mark_dirty(self, *args: Any, **kwargs: Any) -> None:
-        """Say which inputs were written to."""
-        self.dirty_tensors = tuple(_flat((args, kwargs)))
-
-    def mark_non_differentiable(self, *args: Any, **kwargs: Any) -> None:
-        """Say which outputs have no gradient."""
-        self.non_differentiable = tuple(_flat((args, kwargs)))
-
-    def forward_extended(self, *input: Any) -> Any:
+    def forward_extended(self, *input: Any) -> None:
         """Compute the nested outputs."""
         raise NotImplementedError
 
-    def backward_extended(self, *grad_output: Any) -> Any:
+    def backward_extended(self, *grad_output: Any) -> None:
         """Compute the nested gradients."""
         raise NotImplementedError
-
-
-def _flat(x: Any, keep_none: bool = False) -> list[Any]:
-    """The tensors of nested tuples, lists and dictionaries, in order."""
-    if isinstance(x, Tensor) or (keep_none and x is None):
-        return [x]
-    if x is None:
-        return []
-    if isinstance(x, (list, tuple, dict)):
-        return [t for item in (x.values() if isinstance(x, dict) else x) for t in _flat(item, keep_none)]
-    raise _unknown(x)
-
-
-def _map(function: Callable, x: Any) -> Any:
-    if isinstance(x, Tensor):
-        return function(x)
-    if x is None:
-        return None
-    if isinstance(x, (list, tuple)):
-        return type(x)(_map(function, item) for item in x)
-    if isinstance(x, dict):
-        return {k: _map(function, v) for k, v in x.items()}
-    raise _unknown(x)
-
-
-def _unknown(x: Any) -> ValueError:
-    return ValueError(
-        f"Auto nesting doesn't know how to process an input object of type {type(x).__name__}. Accepted types: Tensors, or "
-        "lists/tuples of them"
-    )
-
-
-def _unflatten(flat: list[Any], proto: Any) -> Any:
-    """The items of ``flat``, taken from its front, in the structure of ``proto``."""
-    if isinstance(proto, (list, tuple)):
-        return type(proto)(None if p is None else _unflatten(flat, p) for p in proto)
-    return flat.pop(0)
 
 
 for _cls in (Function, FunctionCtx, BackwardCFunction, FunctionMeta, InplaceFunction, NestedIOFunction, once_differentiable):

@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any
 
-__all__ = ["SDPBackend", "sdpa_kernel"]
+__all__ = ["WARN_FOR_UNFUSED_KERNELS", "SDPBackend", "sdpa_kernel"]
+
+#: Whether to explain why a kernel could not be used; XLA fuses whatever it is given.
+WARN_FOR_UNFUSED_KERNELS = False
 
 
 class SDPBackend(IntEnum):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torchlike as torch
@@ -41,29 +41,24 @@ class BackwardHook:
         # Positions of the tensors among the arguments; None if no gradient passes there.
         self.input_tensors_index: list[int] | None = None
         self.output_tensors_index: list[int] | None = None
-        # Positions of those that require a gradient: a node's hooks see the gradients of these inputs.
-        self.input_needs_grad: list[int] = []
-        self.output_needs_grad: list[int] = []
-        # Shape, type and device of the input tensors that do not: hooks see zeros for them.
+        # Shape, type and device of the input tensors that require no gradient: hooks see zeros for them.
         self.frozen_inputs: dict[int, tuple] = {}
 
     def setup_input_hook(self, args: tuple) -> tuple:
         """The arguments, with the input node in front of them."""
         passed, self.input_tensors_index = self._pass_through(args, self._at_input)
-        self.input_needs_grad = _needs_grad(args)
+        self.n_inputs = len(args)
         self.frozen_inputs = {
             i: (arg.shape, arg.dtype, arg.device)
             for i, arg in enumerate(args)
             if isinstance(arg, Tensor) and not arg.requires_grad
         }
-        self.n_inputs = len(args)
         return passed
 
     def setup_output_hook(self, args: Any) -> Any:
         """The outputs, with the output node behind them."""
         outputs = args if isinstance(args, tuple) else (args,)
         passed, self.output_tensors_index = self._pass_through(outputs, self._at_output)
-        self.output_needs_grad = _needs_grad(outputs)
         self.n_outputs = len(outputs)
         return passed if isinstance(args, tuple) else passed[0]
 
@@ -84,7 +79,7 @@ class BackwardHook:
         return (tuple(result) if type(args) is tuple else type(args)(*result)), positions
 
     def _at_output(self, _: Any, grad_output: tuple) -> tuple | None:
-        grads = _spread(self.output_tensors_index, grad_output, self.n_outputs)
+        grads = arrived = _spread(self.output_tensors_index, grad_output, self.n_outputs)
         for hook in self.user_pre_hooks:
             replaced = hook(self.module, grads)
             if replaced is None:
@@ -103,17 +98,17 @@ class BackwardHook:
                 if returned is not None and not (isinstance(returned, tuple) and all(r is None for r in returned)):
                     raise RuntimeError(HOOK_RETURNED_GRAD)
             self.grad_outputs = None
-        return tuple(grads[i] for i in self.output_needs_grad)
+        return None if grads is arrived else tuple(grads[i] for i in self.output_tensors_index or ())
 
     def _at_input(self, grad_input: tuple, _: Any) -> tuple | None:
         if self.grad_outputs is None:  # Gradients arrive here without having passed the output node.
             return None
-        frozen = {
-            i: torch.zeros(shape, dtype=dtype, device=device)
-            for i, (shape, dtype, device) in self.frozen_inputs.items()
-        }
-        values = (*grad_input, *frozen.values())
-        grads = _spread([*self.input_needs_grad, *frozen], values, self.n_inputs)
+        seen = list(grad_input)
+        for place, i in enumerate(self.input_tensors_index or ()):
+            if seen[place] is None and i in self.frozen_inputs:
+                shape, dtype, device = self.frozen_inputs[i]
+                seen[place] = torch.zeros(shape, dtype=dtype, device=device)
+        grads = arrived = _spread(self.input_tensors_index, seen, self.n_inputs)
         for hook in self.user_hooks:
             replaced = hook(self.module, grads, self.grad_outputs)
             if replaced is None:
@@ -125,14 +120,10 @@ class BackwardHook:
                 )
             grads = replaced
         self.grad_outputs = None
-        return tuple(grads[i] for i in self.input_needs_grad)
+        return None if grads is arrived else tuple(grads[i] for i in self.input_tensors_index or ())
 
 
-def _needs_grad(args: tuple) -> list[int]:
-    return [i for i, arg in enumerate(args) if isinstance(arg, Tensor) and arg.requires_grad]
-
-
-def _spread(positions: list[int] | None, values: tuple, length: int) -> tuple:
+def _spread(positions: list[int] | None, values: Sequence, length: int) -> tuple:
     """A tuple with the values at their positions and ``None`` elsewhere."""
     spread: list[Any] = [None] * length
     for i, value in zip(positions or (), values, strict=True):

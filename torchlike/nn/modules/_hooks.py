@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from torchlike._tensor.tensor import Tensor
 
+from ._registration import reduce_by_name
+
 if TYPE_CHECKING:
     from torchlike.utils.hooks import RemovableHandle
 
@@ -177,6 +179,9 @@ class _WrappedHook:
         if module is None:
             raise RuntimeError("You are trying to call the hook of a dead Module!")
         return self.hook(module, *args, **kwargs)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return reduce_by_name(self, protocol, super().__reduce_ex__(protocol))
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = {"hook": self.hook, "with_module": self.with_module}

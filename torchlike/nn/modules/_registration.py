@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import importlib
 import sys
 from collections.abc import Callable
@@ -61,13 +62,25 @@ def own_name(cls: type) -> tuple[str, str]:
     return "torchlike" + cls.__module__[len("torch") :], cls.__qualname__
 
 
+def reduce_by_name(instance: Any, protocol: int, reduced: Any) -> Any:
+    """What ``__reduce_ex__`` returns, such that plain pickles find the class.
+
+    Layers go by torch's module names, under which Python finds them only where this package is installed as torch.
+    Protocol 2 is that of torch's own files, which are written and read by these names.
+    """
+    cls = type(instance)
+    if protocol > 2 and reduced[0] is copyreg.__newobj__ and not is_importable(cls):  # type: ignore[attr-defined]
+        return new_by_name, own_name(cls), *reduced[2:]
+    return reduced
+
+
 def class_by_name(module: str, name: str) -> Any:
     """The class of this name."""
     return getattr(importlib.import_module(module), name)
 
 
-def new_by_name(module: str, name: str) -> Module:
-    """A layer without state, for pickles."""
+def new_by_name(module: str, name: str) -> Any:
+    """An instance without state, for pickles."""
     cls = class_by_name(module, name)
     return cls.__new__(cls)
 

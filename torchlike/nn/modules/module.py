@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copyreg
 import inspect
 import warnings
 from collections import OrderedDict
@@ -158,6 +157,8 @@ class Module:
     #: Whether the constructor passes its arguments on to the next class (for multiple inheritance).
     call_super_init: bool = False
     _compiled_call_impl: Callable | None = None
+
+    T_destination = TypeVar("T_destination", bound=dict[str, Any])
 
     training: bool
     _parameters: dict[str, Parameter | None]
@@ -435,12 +436,7 @@ class Module:
         return sorted(name for name in [*dir(type(self)), *members] if not name[0].isdigit())
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        reduced = super().__reduce_ex__(protocol)
-        # Layers go by torch's module names, under which Python finds them only where this package is installed as
-        # torch. Protocol 2 is that of torch's own files, which are read by these names.
-        if protocol > 2 and reduced[0] is copyreg.__newobj__ and not _registration.is_importable(type(self)):  # type: ignore[attr-defined]
-            return _registration.new_by_name, _registration.own_name(type(self)), *reduced[2:]
-        return reduced
+        return _registration.reduce_by_name(self, protocol, super().__reduce_ex__(protocol))
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()

@@ -23,6 +23,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Loaded on demand, since it needs the distributed package.
-    if name == "DistributedDataParallel":
-        return importlib.import_module("torchlike.nn.parallel.distributed").DistributedDataParallel
+    if name in ("DistributedDataParallel", "distributed"):
+        distributed = importlib.import_module("torchlike.nn.parallel.distributed")
+        return distributed if name == "distributed" else distributed.DistributedDataParallel
     raise AttributeError(f"module 'torch.nn.parallel' has no attribute '{name}'")
