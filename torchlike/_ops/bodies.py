@@ -82,8 +82,16 @@ def with_slopes(function: Callable, slopes: Callable[..., tuple]) -> Callable:
     return ruled
 
 
+def signs(x: Any) -> Any:
+    """-1, 0 or 1 as each real element is negative, zero or positive; zero for NaN."""
+    if kind(x) != "f":
+        return x if kind(x) == "b" else lax.sign(x)
+    zero = constant(x, 0)
+    return lax.sub(convert(lax.gt(x, zero), x.dtype), convert(lax.lt(x, zero), x.dtype))
+
+
 #: The absolute value of real numbers; its derivative at zero is zero.
-_absolute = with_slopes(lax.abs, lambda out, x: (lax.sign(x),))
+_absolute = with_slopes(lax.abs, lambda out, x: (signs(x),))
 
 
 def absolute(x: Any) -> Any:
@@ -244,8 +252,8 @@ def overwriting(put: Callable, take: Callable, x: Any, index: Any, source: Any) 
     return write(x, index, source)
 
 
-def evenly(reduce: Callable[[Any], Any], x: Any) -> Any:
-    """``reduce(x)``, one of the elements; its gradient is shared evenly between the elements that are equal to it."""
+def evenly(reduce: Callable[[Any], Any], x: Any, axes: Sequence[int]) -> Any:
+    """``reduce(x)``, an element of those along axes; its gradient is shared evenly between the ones that are equal to it."""
 
     @jax.custom_vjp
     def pick(x):
@@ -257,9 +265,10 @@ def evenly(reduce: Callable[[Any], Any], x: Any) -> Any:
 
     def backward(saved, g):
         x, out = saved
-        same = lax.bitwise_or(lax.eq(x, out), lax.bitwise_and(lax.ne(x, x), lax.ne(out, out)))
-        n = lax.reduce_sum(lax.convert_element_type(same, g.dtype), tuple(range(x.ndim)))
-        return (choose(same, lax.div(g, n), constant(g, 0)),)
+        wide = back(out, x.shape, axes)
+        same = lax.bitwise_or(lax.eq(x, wide), lax.bitwise_and(lax.ne(x, x), lax.ne(wide, wide)))
+        n = lax.reduce_sum(lax.convert_element_type(same, g.dtype), axes)
+        return (choose(same, back(lax.div(g, n), x.shape, axes), constant(g, 0)),)
 
     pick.defvjp(forward, backward)
     return pick(x)

@@ -140,8 +140,15 @@ def _plus_bias(out: Any, bias: Any) -> Any:
     return out if bias is None else lax.add(out, lax.broadcast_in_dim(bias, out.shape, (1,)))
 
 
-def _node(batched: bool, **_: Any) -> str:
-    return "ConvolutionBackward0" if batched else "SqueezeBackward1"
+def _node(node: str, **_: Any) -> str:
+    return node
+
+
+def _node_name(input: Tensor, batched: bool) -> str:
+    if not batched:
+        return "SqueezeBackward1"
+    # Native convolutions of complex numbers are sums of real ones.
+    return "AddBackward0" if input._spec.dtype.kind == "c" else "ConvolutionBackward0"
 
 
 def _with_batch(function: Callable, x: Any, batched: bool) -> Any:
@@ -150,7 +157,7 @@ def _with_batch(function: Callable, x: Any, batched: bool) -> Any:
 
 
 @op(namespaces=("_private",), name="_convolution", node=_node)
-def _convolution(input, weight: Array, bias: "Array | None", stride, padding, dilation, groups, batched):
+def _convolution(input, weight: Array, bias: "Array | None", stride, padding, dilation, groups, batched, node):
     """The correlation of a batch of images, or of a single one, with a set of kernels."""
 
     def convolve(x):
@@ -223,7 +230,8 @@ def _convolve(name: str, n: int, input, weight, bias, stride, padding, dilation,
     else:
         _check_rank(input, weight, batched, n, stride, padding)
     _check_settings(stride, [p for p, _ in padding], dilation, groups)
-    return _convolution(input, weight, bias, stride, padding, dilation, groups, batched)
+    node = _node_name(input, batched)
+    return _convolution(input, weight, bias, stride, padding, dilation, groups, batched, node)
 
 
 def _check_rank(input: Tensor, weight: Tensor, batched: bool, n: int, stride: Any, padding: Any = 0) -> None:
@@ -274,7 +282,9 @@ def conv3d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 
 
 @op(namespaces=("_private",), name="_conv_transpose", node=_node)
-def _conv_transpose(input, weight: Array, bias: "Array | None", stride, padding, output_padding, dilation, groups, batched):
+def _conv_transpose(
+    input, weight: Array, bias: "Array | None", stride, padding, output_padding, dilation, groups, batched, node
+):
     """A convolution of the input spread out by the stride with the kernels turned round."""
 
     def convolve(x):
@@ -344,7 +354,8 @@ def _transposed(name: str, n: int, input, weight, bias, stride, padding, output_
     stride, padding = expanded("stride", stride, n), expanded("padding", padding, n)
     output_padding, dilation = expanded("output_padding", output_padding, n), expanded("dilation", dilation, n)
     _check_settings(stride, padding, dilation, groups, output_padding)
-    return _conv_transpose(input, weight, bias, stride, padding, output_padding, dilation, groups, batched)
+    node = _node_name(input, batched)
+    return _conv_transpose(input, weight, bias, stride, padding, output_padding, dilation, groups, batched, node)
 
 
 @composite(namespaces=_BOTH)

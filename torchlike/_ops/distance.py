@@ -25,9 +25,17 @@ _BOTH = ("torch", "nn.functional")
 # The p-norm with torch's subgradients.
 
 
+def p_norm(x: Any, p: float, axis: int) -> Any:
+    """``sum(|x| ** p) ** (1 / p)`` along ``axis``, which is dropped; a real number."""
+    if kind(x) != "c":
+        return _p_norm(x, p, axis)
+    if p == 2:
+        return _p_norm(lax.concatenate([lax.real(x), lax.imag(x)], axis), p, axis)
+    return _p_norm(lax.abs(x), p, axis)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def p_norm(x, p, axis):
-    """``sum(|x| ** p) ** (1 / p)`` along ``axis``, which is dropped."""
+def _p_norm(x, p, axis):
     if p == 2:
         return lax.sqrt(lax.reduce_sum(lax.mul(x, x), (axis,)))
     size = lax.abs(x)
@@ -41,7 +49,7 @@ def p_norm(x, p, axis):
 
 
 def _p_norm_forward(x, p, axis):
-    out = p_norm(x, p, axis)
+    out = _p_norm(x, p, axis)
     return out, (x, out)
 
 
@@ -72,7 +80,7 @@ def _p_norm_backward(p, axis, saved, g):
     return (lax.mul(slope, back(lax.select(at_zero, lax.full_like(out, 0), scale))),)
 
 
-p_norm.defvjp(_p_norm_forward, _p_norm_backward)
+_p_norm.defvjp(_p_norm_forward, _p_norm_backward)
 
 
 def _common(a: Any, b: Any) -> tuple[Any, Any]:
@@ -131,7 +139,7 @@ def _pairwise_distance(x1: Array, x2: Array, p, eps, keepdim):
     d = lax.add(d, constant(d, eps)) if eps else d
     axis = wrap_dim(-1, d.ndim)
     out = p_norm(d, p, axis)
-    return convert(lax.expand_dims(out, (axis,)) if keepdim else out, dtype)
+    return convert(lax.expand_dims(out, (axis,)) if keepdim else out, out.dtype if kind(d) == "c" else dtype)
 
 
 @composite(namespaces=_BOTH)

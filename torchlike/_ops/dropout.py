@@ -15,6 +15,7 @@ import numpy as np
 
 from torchlike._engine import draws
 from torchlike._engine.value import concrete
+from torchlike._ops.bodies import type_name_of
 from torchlike._ops.op import composite
 from torchlike._tensor.tensor import CPU, Tensor, wrap
 
@@ -66,6 +67,8 @@ def _drop(t: Tensor, shape: tuple[int, ...], p: float, training: bool, inplace: 
         return t
     if p == 1:
         return _zeroed(t, inplace)
+    if t._spec.dtype.kind in "biu":
+        raise RuntimeError(f"result type Float can't be cast to the desired output type {type_name_of(t._spec)}")
     mask = _mask(t, shape, p)
     return t.mul_(mask) if inplace else t * mask
 

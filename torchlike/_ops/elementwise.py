@@ -11,7 +11,7 @@ from jax import numpy as jnp
 
 from torchlike._ops import arithmetic
 from torchlike._ops import op as machinery
-from torchlike._ops.bodies import broadcast_numbers, c_name, choose, constant, convert, kind, type_name_of, with_slopes
+from torchlike._ops.bodies import broadcast_numbers, c_name, choose, constant, convert, kind, signs, type_name_of, with_slopes
 from torchlike._ops.op import Array, Number, Promote, call, call_inplace, call_out, composite, op, pointwise
 from torchlike._tensor import dtypes
 from torchlike._tensor.promotion import SCALAR_TYPE_NAMES
@@ -223,7 +223,9 @@ def _hypotenuse(a: Any, b: Any) -> Any:
     one, zero = constant(large, 1), constant(large, 0)
     fine = lax.bitwise_and(lax.gt(large, zero), lax.lt(large, constant(large, math.inf)))
     ratio = lax.div(choose(fine, small, zero), choose(fine, large, one))
-    return choose(fine, lax.mul(large, lax.sqrt(lax.add(one, lax.mul(ratio, ratio)))), lax.add(large, small))
+    usual = choose(fine, lax.mul(large, lax.sqrt(lax.add(one, lax.mul(ratio, ratio)))), lax.add(large, small))
+    infinity = constant(large, math.inf)
+    return choose(lax.bitwise_or(lax.eq(a, infinity), lax.eq(b, infinity)), infinity, usual)  # whatever the other is
 
 
 _hypot = with_slopes(_hypotenuse, lambda out, a, b: (lax.div(a, out), lax.div(b, out)))
@@ -312,22 +314,14 @@ def sign(input, *, out=None):
         raise NotImplementedError(
             "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use torch.sgn instead."
         )
-    return _signs(input)
-
-
-def _signs(x: Any) -> Any:
-    """-1, 0 or 1; zero for NaN."""
-    if kind(x) != "f":
-        return x if kind(x) == "b" else lax.sign(x)
-    zero = constant(x, 0)
-    return lax.sub(convert(lax.gt(x, zero), x.dtype), convert(lax.lt(x, zero), x.dtype))
+    return signs(input)
 
 
 @pointwise(inplace=True)
 def sgn(input, *, out=None):
     """The sign of each element; of a complex one, the number of modulus one in its direction, or zero."""
     if kind(input) != "c":
-        return _signs(input)
+        return signs(input)
     modulus = lax.abs(input)
     zero = lax.eq(modulus, constant(modulus, 0))
     safe = choose(zero, constant(modulus, 1), modulus)

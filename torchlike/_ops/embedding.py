@@ -13,6 +13,7 @@ from jax import lax
 from torchlike._engine.trace import threads
 from torchlike._engine.value import host
 from torchlike._ops.bodies import INT64, constant, convert, type_name_of, widened
+from torchlike._ops.loss import in_range, looked_at
 from torchlike._ops.op import Array, composite, op
 from torchlike._tensor.tensor import Tensor, assign, from_array, value_of
 
@@ -66,16 +67,9 @@ _look_up.defvjp(_look_up_forward, _look_up_backward)
 
 
 def check_index(index: Tensor, rows: int) -> None:
-    """IndexError for a row number out of range, where the numbers are at hand."""
-    value = value_of(index)
-    if value.array is None or not value.spec.numel:
-        return
-    array = host(value)
-    if array.dtype == np.int64:
-        bad = array.view(np.uint64).max() >= rows if array.flags.c_contiguous else array.min() < 0 or array.max() >= rows
-    else:
-        bad = array.dtype.kind in "iu" and (array.min() < 0 or array.max() >= rows)
-    if bad:
+    """IndexError for a row number out of range."""
+    array = looked_at(index)
+    if array is not None and array.size and array.dtype.kind in "iu" and not in_range(array, rows):
         raise IndexError("index out of range in self")
 
 
@@ -194,9 +188,8 @@ def one_hot(tensor, num_classes=-1):
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
     if not tensor._spec.numel and num_classes <= 0:
         raise RuntimeError("Can not infer total number of classes from empty tensor.")
-    value = value_of(tensor)
-    if tensor._spec.numel and (num_classes == -1 or value.array is not None):
-        array = host(value)
+    array = host(value_of(tensor)) if num_classes == -1 else looked_at(tensor)
+    if tensor._spec.numel and array is not None:
         if array.min() < 0:
             raise RuntimeError("Class values must be non-negative.")
         if num_classes == -1:
@@ -263,11 +256,10 @@ def _bag_of_each(offsets: Any, n: int, bags: int) -> Any:
 
 
 def check_index_of_bag(index: Tensor, rows_: int) -> None:
-    """RuntimeError for a row number out of range, where the numbers are at hand."""
-    value = value_of(index)
-    if value.array is None or not value.spec.numel:
+    """RuntimeError for a row number out of range."""
+    array = looked_at(index)
+    if array is None or not array.size:
         return
-    array = host(value)
     bad = array[(array < 0) | (array >= rows_)]
     if bad.size:
         place = int(np.flatnonzero((array < 0) | (array >= rows_))[0])
@@ -385,10 +377,9 @@ def _padding_of_bag(padding_idx: int | None, weight: Tensor) -> int:
 def _check_offsets(offsets: Tensor, input: Tensor, include_last_offset: bool) -> None:
     if include_last_offset and offsets._spec.shape[0] < 1:
         raise RuntimeError("include_last_offset: number of offset should be at least 1")
-    value = value_of(offsets)
-    if value.array is None or not value.spec.numel:
+    array, n = looked_at(offsets), input._spec.shape[0]
+    if array is None or not array.size:
         return
-    array, n = host(value), input._spec.shape[0]
     if array[0] != 0:
         raise RuntimeError(
             f"offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. However, got "

@@ -25,7 +25,6 @@ from torchlike._ops.linalg_common import (
     times,
     triangle,
     with_gradient,
-    with_diagonal,
 )
 from torchlike._ops.op import Array, composite, op
 from torchlike._tensor.tensor import from_array, host_array
@@ -44,27 +43,33 @@ def solve_triangle(a: Any, b: Any, lower: bool, left: bool = True, adjoint_a: bo
 # Cholesky's: A = L L^H.
 
 
-def _cholesky_gradient(factor: Any, g: Any) -> tuple:
-    inner = triangle(times(adjoint(factor), g), True)
-    inner = with_diagonal(inner, lax.mul(diagonal(inner), constant(inner, 0.5)))
-    half = solve_triangle(factor, inner, True, adjoint_a=True)
-    half = solve_triangle(factor, half, True, left=False)
-    return (lax.mul(lax.add(half, adjoint(half)), constant(half, 0.5)),)
+def _cholesky_with(upper: bool) -> Any:
+    turn = adjoint if upper else lambda x: x
+
+    def gradient(factor: Any, g: Any) -> tuple:
+        factor, g = turn(factor), turn(g)
+        inner = triangle(times(adjoint(factor), g), True)
+        inner = lax.mul(lax.add(inner, adjoint(triangle(inner, True, -1))), constant(inner, 0.5))
+        half = solve_triangle(factor, inner, True, adjoint_a=True)
+        return (solve_triangle(factor, half, True, left=False),)
+
+    def compute(x: Any) -> Any:
+        return turn(lax.linalg.cholesky(turn(x), symmetrize_input=False))
+
+    return with_gradient(compute, lambda xs, factor: factor, gradient)
 
 
-_cholesky = with_gradient(
-    lambda x: lax.linalg.cholesky(x, symmetrize_input=False), lambda xs, factor: factor, _cholesky_gradient
-)
+_cholesky = {False: _cholesky_with(False), True: _cholesky_with(True)}
 
 
 def _factor(x: Any, upper: bool) -> tuple[Any, Any]:
     """Cholesky's factor, and where there is none: NaN stands in its first place there."""
     if is_empty(x):
         return x, lax.full(x.shape[:-2], 0, INT32)
-    factor = _cholesky(adjoint(x) if upper else x)
+    factor = _cholesky[upper](x)
     corner = real_part(lax.index_in_dim(lax.index_in_dim(factor, 0, -1, False), 0, -1, False))
     failed = lax.convert_element_type(lax.ne(corner, corner), INT32)
-    return adjoint(factor) if upper else factor, lax.stop_gradient(failed)
+    return factor, lax.stop_gradient(failed)
 
 
 @op(name="linalg_cholesky_ex", namespaces=("_private",))
@@ -238,14 +243,14 @@ def _lu_with_info(input, pivot=True, check_errors=True):
     result = _lu_factor_ex(input)
     if check_errors:
         _refuse_singular(result[2], "torch.linalg.lu_factor")
-    return result
+    return named("_lu_with_info", ("LU", "pivots", "info"))(result)
 
 
 @composite(name="lu")
 def _torch_lu(A, pivot=True, get_infos=False, out=None):
     """LU in LAPACK's compact form, and the codes if asked for; :func:`torch.linalg.lu_factor` is its successor."""
     result = _lu_with_info(A, pivot=pivot, check_errors=not get_infos)
-    return deliver(tuple(result) if get_infos else tuple(result[:2]), out)
+    return deliver(result if get_infos else tuple(result)[:2], out)
 
 
 def _lower_and_upper(factors: Any) -> tuple[Any, Any]:
@@ -374,9 +379,8 @@ def ldl_factor_ex(A, *, hermitian=False, check_errors=False, out=None):
     compact, pivots = np.array(matrices), np.zeros(matrices.shape[:-1], np.int32)
     codes = np.zeros(matrices.shape[:-2], np.int32)
     for place in np.ndindex(codes.shape) if matrices.size else ():
-        low, order, codes[place] = factor(matrices[place], lower=1)
+        low, pivots[place], codes[place] = factor(matrices[place], lower=1)
         compact[place] = np.tril(low)
-        pivots[place] = np.where(order >= 0, order + 1, order)
     if check_errors and codes.any():
         raise RuntimeError(f"torch.linalg.ldl_factor: Unknown error code: {codes[codes != 0].flat[0]}.")
     fields = named("linalg_ldl_factor_ex", ("LD", "pivots", "info"))
@@ -416,6 +420,5 @@ def ldl_solve(LD, pivots, B, *, hermitian=False, out=None):
     name = "hetrs" if hermitian and factors.dtype.kind == "c" else "sytrs"
     (solve,) = get_lapack_funcs((name,), dtype=factors.dtype)
     for place in np.ndindex(lead) if result.size else ():
-        ours = np.where(order[place] > 0, order[place] - 1, order[place]).astype(np.int32)
-        result[place] = solve(factors[place], ours, result[place], lower=1)[0]
+        result[place] = solve(factors[place], order[place].astype(np.int32), result[place], lower=1)[0]
     return deliver(from_array(result), out)

@@ -459,8 +459,8 @@ def vander(x, N=None):
     count = (shape[-1] if shape else 1) if N is None else N
     if count <= 1:
         raise RuntimeError("N must be greater than 1.")
-    rows = x.unsqueeze(-1)
-    powers = rows.expand(*shape, count - 1).cumprod(-1)
+    rows = (x if shape else x.unsqueeze(0)).unsqueeze(-1)
+    powers = rows.expand(*(shape or (1,)), count - 1).cumprod(-1)
     return exports("torch")["cat"]([exports("torch")["ones_like"](rows, dtype=powers.dtype), powers], -1)
 
 

@@ -52,6 +52,29 @@ def _reduced(x: Any, reduction: str) -> Any:
     return total if reduction == "sum" else lax.div(total, np.asarray(x.size, x.dtype))
 
 
+# What checks of values look at.
+
+
+def at_hand(t: Tensor) -> np.ndarray | None:
+    """The elements of a tensor on the host where nothing has to be computed for them; else None."""
+    if t._storage.device.type != "cpu":
+        return None
+    value = value_of(t)
+    return None if value.array is None else host(value)
+
+
+def looked_at(t: Tensor) -> np.ndarray | None:
+    """The elements of a tensor of labels or positions, computed if need be; None on an accelerator."""
+    return host(value_of(t)) if t._storage.device.type == "cpu" else None
+
+
+def in_range(numbers: np.ndarray, n: int) -> bool:
+    """Whether whole numbers are all at least zero and less than ``n``."""
+    if numbers.dtype == np.int64:
+        return bool(numbers.view(np.uint64).max() < n)  # negative numbers are large ones
+    return bool(numbers.min() >= 0 and numbers.max() < n)
+
+
 # Class labels.
 
 
@@ -99,11 +122,11 @@ _nll.defvjp(_nll_forward, _nll_backward)
 
 def _check_nll(input, target, weight=None, ignore_index=-100, reduction="mean", **_):
     """Labels out of range raise on the user's own line; on an accelerator they are not looked at."""
-    if not target._spec.numel or input._spec.ndim == 0 or target._storage.device.type != "cpu":
+    labels = looked_at(target)
+    if labels is None or not labels.size or input._spec.ndim == 0:
         return
-    labels = host(value_of(target))
     classes = input._spec.shape[0 if input._spec.ndim == 1 else 1]
-    if labels.dtype == np.int64 and labels.view(np.uint64).max() < classes:
+    if in_range(labels, classes):
         return
     bad = labels[(labels != ignore_index) & ((labels < 0) | (labels >= classes))]
     if bad.size:

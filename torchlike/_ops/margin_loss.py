@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
-import jax
 import numpy as np
 from jax import lax
 
-from torchlike._engine.value import host
-from torchlike._ops.bodies import INT64, choose, constant, convert, kind, type_name_of, widened
+from torchlike._ops.bodies import choose, constant, convert, kind, type_name_of, widened
 from torchlike._ops.convolution import listed
-from torchlike._ops.distance import p_norm, pairwise_distance
+from torchlike._ops.distance import pairwise_distance
 from torchlike._ops.loss import _reduced as reduced
+from torchlike._ops.loss import legacy_reduction, looked_at
 from torchlike._ops.op import REGISTRY, Array, Promote, broadcast_shapes, composite, op, pointwise
 from torchlike._ops.regression_loss import _by_reduction as by_reduction
-from torchlike._ops.regression_loss import apply_reduction, chosen_reduction
-from torchlike._ops.loss import legacy_reduction
-from torchlike._tensor.tensor import Tensor, value_of
+from torchlike._ops.regression_loss import apply_reduction, check_tensors, chosen_reduction
+from torchlike._tensor.tensor import Tensor
 
 _F = ("nn.functional",)
 
@@ -34,6 +31,18 @@ def _rest(x: Any) -> Any:
 @pointwise(Promote.DEFAULT, namespaces=("_private",), name="_hinge_embedding", node=by_reduction("AddBackward0"))
 def _hinge_embedding(input, other, margin, reduction):
     """The input where the target is 1, what is missing to the margin where it is -1."""
+    if kind(input) == "b":
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator "
+            "instead."
+        )
+    if kind(input) == "c":
+        raise NotImplementedError("clamp is not supported for complex types")
+    if kind(input) in "iu" and reduction == "mean":
+        raise RuntimeError(
+            "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: "
+            f"{type_name_of(input)}"
+        )
     zero = constant(input, 0)
     missing = _rest(lax.sub(constant(input, margin), input))
     apart = choose(lax.ne(other, constant(other, 1)), missing, zero)
@@ -44,7 +53,10 @@ def _hinge_embedding(input, other, margin, reduction):
 @composite(namespaces=_F)
 def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None, reduction="mean"):
     """The distance ``input`` where ``target`` is 1, ``max(0, margin - input)`` where it is -1."""
-    return _hinge_embedding(input, target, float(margin), chosen_reduction(size_average, reduce, reduction))
+    reduction = chosen_reduction(size_average, reduce, reduction)
+    check_tensors("hinge_embedding_loss", input=input, target=target)
+    broadcast_shapes([target._spec.shape, input._spec.shape])
+    return _hinge_embedding(input, target, float(margin), reduction)
 
 
 @pointwise(Promote.DEFAULT, namespaces=("_private",), name="_margin_ranking", node=by_reduction("ClampMinBackward0"))
@@ -75,7 +87,16 @@ def _soft_margin(input, other, reduction):
 @composite(namespaces=_F)
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
     """``log(1 + exp(-target * input))`` with targets 1 and -1."""
-    return _soft_margin(input, target, chosen_reduction(size_average, reduce, reduction))
+    reduction = chosen_reduction(size_average, reduce, reduction)
+    check_tensors("soft_margin_loss", input=input, target=target)
+    if target._spec.dtype == np.bool_:
+        raise RuntimeError(
+            "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` or "
+            "`logical_not()` operator instead."
+        )
+    if input._spec.dtype.kind in "iu" and target._spec.dtype.kind in "iu":
+        raise RuntimeError(f"result type Float can't be cast to the desired output type {type_name_of(input._spec)}")
+    return _soft_margin(input, target, reduction)
 
 
 @op(namespaces=("_private",), name="_cosine_embedding", node=by_reduction("AddBackward0"))
@@ -104,23 +125,15 @@ def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, r
     n = target.dim()
     if n not in (0, 1):
         raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
-    shapes = f"got input1 {_sizes(input1)}, input2 {_sizes(input2)}"
-    if n == 1 and input1.dim() != 2:
-        raise RuntimeError("1D target tensor expects 2D input tensors, but found inputs with sizes {} and {}.".format(
-            _sizes(input1), _sizes(input2)
-        ))
-    if n == 0 and input1.dim() != 1:
-        raise RuntimeError("0D target tensor expects 1D input tensors, but found inputs with sizes {} and {}.".format(
-            _sizes(input1), _sizes(input2)
-        ))
+    if input1.dim() != n + 1:
+        raise RuntimeError(
+            f"{n}D target tensor expects {n + 1}D input tensors, but found inputs with sizes {listed(input1._spec.shape)} and "
+            f"{listed(input2._spec.shape)}."
+        )
     if input1.size() != input2.size():
         shape = broadcast_shapes([input1._spec.shape, input2._spec.shape])
         input1, input2 = input1.expand(shape), input2.expand(shape)
     return _cosine_embedding(input1, input2, target, margin, reduction)
-
-
-def _sizes(t: Tensor) -> str:
-    return listed(t._spec.shape)
 
 
 # Triplets.
@@ -187,10 +200,10 @@ def _pick(x: Any, target: Any) -> Any:
 
 
 def _check_labels(input, target, *_, **__):
-    value = value_of(target)
-    if value.array is None or not value.spec.numel or input._spec.ndim not in (1, 2) or value.spec.dtype != np.int64:
+    labels, shape = looked_at(target), input._spec.shape
+    if labels is None or not labels.size or len(shape) not in (1, 2) or labels.dtype != np.int64:
         return
-    labels, classes = host(value), input._spec.shape[-1]
+    classes = shape[-1]
     if (labels < 0).any() or (labels >= classes).any():
         raise RuntimeError("target out of range")
 
@@ -256,10 +269,10 @@ def multi_margin_loss(
 
 
 def _check_multilabel_call(input, target, reduction):
-    value = value_of(target)
-    if value.array is None or not value.spec.numel or input._spec.shape != target._spec.shape:
+    labels, shape = looked_at(target), input._spec.shape
+    if labels is None or not labels.size or shape != target._spec.shape:
         return
-    labels, classes = host(value), input._spec.shape[-1] if input._spec.ndim else 1
+    classes = shape[-1] if shape else 1
     if (labels < -1).any() or (labels >= classes).any():
         raise RuntimeError("argument #2 'target' is out of range")
 

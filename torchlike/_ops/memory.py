@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from torchlike._tensor.memory_format import contiguous_format, preserve_format
 from torchlike._tensor.placement import put, resolve
 from torchlike._tensor.promotion import SCALAR_TYPE_NAMES
 from torchlike._tensor.tensor import CPU, Tensor, assign, detached, edge_of, legacy_type, strides_of, value_of, wrap
+from torchlike._tensor.type_info import finfo, iinfo
 from torchlike._tensor.views import is_contiguous
 
 
@@ -260,11 +262,46 @@ def copy_(self, src, non_blocking=False):
     return machinery.call_inplace(_copy_into.operator, (self, src), (None, (), None))
 
 
+#: What messages call the type of an element.
+_C_NAMES = {
+    "float64": "double", "float32": "float", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "int32": "int",
+    "complex64": "c10::complex<float>", "complex128": "c10::complex<double>", "bool": "bool",
+}  # fmt: skip
+
+
+def fits(number: complex, dtype: Dtype) -> bool:
+    """Whether a Python number can be converted to ``dtype``: negative ones wrap around in unsigned types."""
+    if dtype is dtypes.bool_:
+        return True
+    if isinstance(number, complex) and not dtype.is_complex:
+        return not number.imag and fits(number.real, dtype)
+    if dtype.is_complex:
+        part = dtypes.float32 if dtype.itemsize == 8 else dtypes.float64
+        return fits(number.real, part) and fits(number.imag, part)
+    if dtype.is_floating_point:
+        return not math.isfinite(number) or abs(number) <= finfo(dtype).max
+    if not math.isfinite(number):
+        return False
+    info = iinfo(dtype)
+    wraps = info.min == 0 and isinstance(number, int)
+    return (-info.max if wraps else info.min) <= number <= info.max
+
+
+def check_fits(number: complex, dtype: Dtype) -> None:
+    """RuntimeError where a Python number is beyond the range of ``dtype``."""
+    if not fits(number, dtype):
+        name = _C_NAMES.get(dtype.name, f"{dtype.name}_t")
+        raise RuntimeError(f"value cannot be converted to type {name} without overflow")
+
+
 def _filled(t: Tensor, number: Any) -> Value:
-    try:
-        return concrete(np.full(t._spec.shape, number, t._spec.dtype))
-    except OverflowError:
-        raise RuntimeError(f"value cannot be converted to type {t.dtype} without overflow") from None
+    if isinstance(number, int) and not -(1 << 63) <= number < 1 << 64:
+        raise OverflowError("int too big to convert")
+    check_fits(number, t.dtype)
+    one = np.array(number)
+    if one.dtype.kind == "c" and not t.is_complex():
+        one = one.real
+    return concrete(np.full(t._spec.shape, one.astype(t._spec.dtype)))
 
 
 def _overwrite(t: Tensor, number: Any, name: str) -> Tensor:
@@ -289,6 +326,12 @@ class _Overwritten(IdentityNode):
         return [Bridge.tensor(zeros(self._out_specs[0]), None, self)]
 
 
+@op(name="_fill", namespaces=("_private",), node="FillBackward3")
+def _fill(input, other):
+    """What ``fill_`` writes: the other tensor's one element everywhere."""
+    return machinery._broadcast(machinery._cast(other, input.dtype), input.shape)
+
+
 @composite(namespaces=("Tensor",))
 def fill_(self, value):
     """Write ``value``, a number or 0-dim tensor, everywhere."""
@@ -297,9 +340,13 @@ def fill_(self, value):
             raise RuntimeError(
                 f"fill_ only supports 0-dimension value tensor but got tensor with {value._spec.ndim} dimensions."
             )
-        if value.requires_grad and threads.grad_enabled:
-            return self.copy_(value)
-        value = value.item()
+        tracked = threads.grad_enabled and (self.requires_grad or value.requires_grad)
+        source = value_of(value).array
+        if tracked or source is None or self._storage.device is not CPU:
+            return machinery.call_inplace(_fill.operator, (self, value), (None, (), None))
+        machinery.check_inplace(self)
+        assign(self, concrete(np.full(self._spec.shape, _numpy_cast(np.asarray(source), self.dtype))))
+        return self
     return _overwrite(self, value, "FillBackward2")
 
 
@@ -317,7 +364,7 @@ def detach_(self):
             "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for "
             "training, and gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence detach_() "
             "cannot be called on these gradients. To fix this error, please refer to the Optimizer.zero_grad() function in "
-            "torch/optim/optimizer.py as a solution."
+            "torch/optim/optimizer.py as the solution."
         )
     self._edge, self._requires_grad = None, False
     return self

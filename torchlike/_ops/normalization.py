@@ -94,7 +94,7 @@ _by_batch.defvjp(_by_batch_forward, _by_batch_backward)
 
 
 def _check_channels(x: Any, **given: Any) -> None:
-    channels = x.shape[1]
+    channels = x.shape[1] if x.ndim else 0
     for name, t in given.items():
         if t is not None and t.size != channels:
             raise RuntimeError(f"{name} should contain {channels} elements not {t.size}")
@@ -279,7 +279,7 @@ def _check_normalized(name: str, x: Any, normalized_shape: Sequence[int], **give
             f"[*{', ' if name != 'rms_norm' else ''}{', '.join(map(str, normalized_shape))}], but got input of "
             f"size{_listed(x.shape)}"
         )
-    if kind(x) not in "f":
+    if kind(x) not in ("fc" if name == "rms_norm" else "f"):
         raise NotImplementedError(f"\"{name}\" not implemented for '{type_name_of(x)}'")
 
 
@@ -352,15 +352,19 @@ def _by_rms_backward(axes, eps, saved, g):
 _by_rms.defvjp(_by_rms_forward, _by_rms_backward)
 
 
-@op(namespaces=("_private",), name="_rms_norm", node="MulBackward0")
-def _rms_norm(input, normalized_shape, weight: "Array | None", eps):
+@op(
+    namespaces=("_private",), name="_rms_norm", node=lambda half, **_: "ToCopyBackward0" if half else "MulBackward0"
+)
+def _rms_norm(input, normalized_shape, weight: "Array | None", eps, half):
     """The input over the root of the mean of its squares along the last dimensions."""
     _check_normalized("rms_norm", input, normalized_shape, weight=weight)
     axes = tuple(range(input.ndim - len(normalized_shape), input.ndim))
-    x = widened(input)
+    x, w = widened(input), _statistic(weight)
     eps = float(np.finfo(x.dtype).eps) if eps is None else eps
-    out = _by_rms(x, _statistic(weight), axes, eps)
-    return _like(out, input)
+    if w is not None and w.dtype != x.dtype:
+        common = np.promote_types(w.dtype, x.dtype)
+        x, w = convert(x, common), convert(w, common)
+    return _like(_by_rms(x, w, axes, eps), input)
 
 
 @composite(namespaces=("torch", "nn.functional"))
@@ -369,7 +373,8 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
 
     ``eps`` is the dtype's resolution unless given. See Zhang and Sennrich, arXiv:1910.07467.
     """
-    return _rms_norm(input, _shape_argument("rms_norm", normalized_shape), weight, eps)
+    shape = _shape_argument("rms_norm", normalized_shape)
+    return _rms_norm(input, shape, weight, eps, input._spec.dtype.itemsize == 2)
 
 
 # Groups of channels, and single channels of single samples.

@@ -26,7 +26,7 @@ from torchlike._tensor.dtypes import dtype
 from torchlike._tensor.layout import elementwise_strides, wrap_strided
 from torchlike._tensor.promotion import DIMENSIONED, NUMBER, SCALAR_TYPE_NAMES, ZERO_DIM, castable, result_type_of
 from torchlike._tensor.storage import Storage
-from torchlike._tensor.tensor import CPU, Tensor, assign, dtype_of, edge_of, strides_of, value_of, wrap
+from torchlike._tensor.tensor import CPU, Tensor, assign, dtype_of, edge_of, forbidden_write, strides_of, value_of, wrap
 from torchlike._tensor.views import is_contiguous
 
 # Markers for annotations of declarations; what counts is their names.
@@ -413,17 +413,6 @@ LEAF_IN_PLACE = "a leaf Variable that requires grad is being used in an in-place
 VIEW_OF_LEAF_IN_PLACE = "a view of a leaf Variable that requires grad is being used in an in-place operation."
 
 
-NO_GRAD_VIEW = (
-    "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this use case is "
-    "ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either "
-    "both inside the no_grad block (if you don't want the inplace to be tracked) or both outside (if you want the inplace "
-    "to be tracked)."
-)
-MULTIPLE_VIEWS = (
-    "Output {} of {} is a view and is being modified inplace. This view is the output of a function that returns multiple "
-    "views. Such functions do not allow the output views to be modified inplace. You should replace the inplace operation "
-    "by an out-of-place one."
-)
 INTERNAL_OVERLAP = (
     "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please "
     "clone() the tensor before performing the operation."
@@ -436,26 +425,29 @@ PARTIAL_OVERLAP = (
 
 def check_inplace(t: Tensor, others: Sequence[Any] = ()) -> None:
     """RuntimeError where torch does not allow writing to ``t`` what is computed from it and ``others``."""
+    if threads.grad_enabled:
+        _check_history(t, others)
     if t._view is not None:
         if any(n > 1 and s == 0 for n, s in zip(t._spec.shape, t._view.strides, strict=True)):
             raise RuntimeError(INTERNAL_OVERLAP)
     for other in others:
         if isinstance(other, Tensor) and other is not t and other._storage is t._storage:
             _check_overlap(t, other)
-    if not threads.grad_enabled:
-        return
-    if t._base_tensor is None:
+
+
+def _check_history(t: Tensor, others: Sequence[Any]) -> None:
+    base = t._base_tensor
+    if base is None:
         if t._requires_grad and t._edge is None:
             raise RuntimeError(LEAF_IN_PLACE)
-        return
-    if not (t.requires_grad or any(isinstance(o, Tensor) and o.requires_grad for o in others)):
-        return
-    if t._write_forbidden is not None:
-        forbidden = t._write_forbidden
-        raise RuntimeError(NO_GRAD_VIEW if forbidden == "no_grad" else MULTIPLE_VIEWS.format(t.output_nr, forbidden))
-    base = t._base_tensor
-    if base._requires_grad and base._edge is None:
-        raise RuntimeError(VIEW_OF_LEAF_IN_PLACE)
+    elif t.requires_grad or any(isinstance(o, Tensor) and o.requires_grad for o in others):
+        if t._write_forbidden is not None:
+            raise RuntimeError(forbidden_write(t))
+        if t.requires_grad:
+            if base._edge is None:
+                raise RuntimeError(VIEW_OF_LEAF_IN_PLACE)
+            if t.is_leaf:
+                raise RuntimeError(LEAF_IN_PLACE)
 
 
 def _check_overlap(t: Tensor, other: Tensor) -> None:
@@ -532,6 +524,8 @@ def write_inplace(target: Tensor, op: Op, static, instance: Instance, args, inpu
         return
     edges = [edge_of(args[i]) for i in mask]
     saved_target = _Written(target)
+    if observers:  # they see what is overwritten as it was
+        args = (Bridge.tensor(inputs[0], edge_of(target), target), *args[1:])
     node = make_node(op.node_class(static), instance, args, inputs, outs, edges, (saved_target,))
     assign(target, value)
     # What the target was before is saved as a value, which no write changes; as the result it is saved as of now.

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from jax import lax
+from jax import numpy as jnp
 
 from torchlike._ops.bodies import constant, kind, type_name_of
 from torchlike._ops.factorizations import solve_triangle
@@ -21,6 +22,7 @@ from torchlike._ops.linalg_common import (
     refusing_gradient,
     require_tensor,
     times,
+    transposed,
     triangle,
     with_diagonal,
     with_gradient,
@@ -117,6 +119,11 @@ def qr(input, some=True, *, out=None):
 # Householder's form of QR.
 
 
+def _compact_qr(x: Any) -> tuple:
+    transposed_factors, scales = jnp.linalg.qr(x, mode="raw")
+    return transposed(transposed_factors), scales
+
+
 @op(returns=("geqrf", ("a", "tau")))
 def geqrf(input, *, out=None):
     """QR in LAPACK's compact form: R above the reflectors, and the reflectors' scales ``tau``."""
@@ -125,7 +132,7 @@ def geqrf(input, *, out=None):
     check_kernel(input, "geqrf_cpu")
     if is_empty(input):
         return input, lax.full((*input.shape[:-2], min(input.shape[-2:])), 0, input.dtype)
-    return refusing_gradient(lambda x: tuple(lax.linalg.geqrf(x)), "derivative for geqrf is not implemented")(input)
+    return refusing_gradient(_compact_qr, "derivative for geqrf is not implemented")(input)
 
 
 def _reflectors(a: Any, count: int) -> Any:

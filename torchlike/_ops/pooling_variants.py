@@ -13,11 +13,12 @@ import numpy as np
 from jax import lax
 
 from torchlike._engine import draws
-from torchlike._engine.value import concrete, host
+from torchlike._engine.value import concrete
 from torchlike._ops.bodies import constant, kind, put_along, take_along, type_name_of
 from torchlike._ops.convolution import listed
+from torchlike._ops.loss import looked_at
 from torchlike._ops.op import REGISTRY, Array, composite, op
-from torchlike._tensor.tensor import Tensor, from_array, host_array, value_of, wrap
+from torchlike._tensor.tensor import host_array, wrap
 
 _F = ("nn.functional",)
 
@@ -73,10 +74,9 @@ def _unpool_node(output_size: Sequence[int], squeezed: bool) -> str:
 
 
 def _check_unpool(input, indices, output_size, squeezed):
-    value = value_of(indices)
-    if value.array is None or not value.spec.numel or input._spec.shape != indices._spec.shape:
+    array, size = looked_at(indices), math.prod(output_size)
+    if array is None or not array.size or input._spec.shape != indices._spec.shape:
         return
-    array, size = host(value), math.prod(output_size)
     bad = array[(array < 0) | (array >= size)]
     if bad.size:
         shown = "x".join(map(str, output_size))

@@ -171,9 +171,8 @@ def _extreme_all(name: str, reduce: Callable) -> Callable:
                 "'dim' argument."
             )
         _no_complex(f"{name}_all", input)
-        if kind(input) != "f":
-            return reduce(input, tuple(range(input.ndim)))
-        return evenly(lambda x: reduce(x, tuple(range(x.ndim))), input)
+        axes = tuple(range(input.ndim))
+        return evenly(lambda x: reduce(x, axes), input, axes) if kind(input) == "f" else reduce(input, axes)
 
     body.__doc__ = f"The {name}imum of all elements, its gradient shared evenly between ties."
     return reduction(name=name, namespaces=("_private",), node=f"{name.capitalize()}Backward1")(body)
@@ -419,7 +418,8 @@ def norm_over(x: Any, order: float, axes: tuple[int, ...]) -> Any:
     if order == 1:
         return lax.reduce_sum(size, axes)
     if order in (math.inf, -math.inf):
-        return (lax.reduce_max if order > 0 else lax.reduce_min)(size, axes)
+        extreme = lax.reduce_max if order > 0 else lax.reduce_min
+        return evenly(lambda size: extreme(size, axes), size, axes)
     zero = lax.eq(size, constant(size, 0))
     safe = choose(zero, constant(size, 1), size)
     powers = choose(zero, constant(size, 0 if order > 0 else math.inf), lax.pow(safe, constant(safe, order)))

@@ -10,12 +10,12 @@ import jax
 import numpy as np
 from jax import lax
 
-from torchlike._engine.value import host
 from torchlike._ops.bodies import choose, constant, kind, type_name_of
+from torchlike._ops.loss import at_hand
 from torchlike._ops.loss import _reduced as reduced
 from torchlike._ops.loss import check_reduction, legacy_reduction
 from torchlike._ops.op import REGISTRY, Array, Promote, broadcast_shapes, composite, pointwise
-from torchlike._tensor.tensor import Tensor, from_array, host_array, value_of
+from torchlike._tensor.tensor import Tensor, from_array, host_array
 
 _F = ("nn.functional",)
 
@@ -84,7 +84,7 @@ _smooth_l1_op = _elementwise("smooth_l1_cpu", "SmoothL1LossBackward0", _smooth_l
 
 def _warn_sizes(input: Tensor, target: Tensor) -> None:
     """Warn, and raise, as torch does where two shapes differ."""
-    if input._spec.shape == target._spec.shape:
+    if isinstance(target, Tensor) and input._spec.shape == target._spec.shape:
         return
     warnings.warn(
         f"Using a target size ({target.size()}) that is different to the input size ({input.size()}). This will likely lead "
@@ -169,6 +169,15 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
     return _smooth_l1_op(input, target, reduction, float(beta))
 
 
+def check_tensors(function: str, **given: Any) -> None:
+    """TypeError for an argument that is not a tensor."""
+    for at, (name, value) in enumerate(given.items()):
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"{function}(): argument '{name}' (position {at + 1}) must be Tensor, not {type(value).__name__}"
+            )
+
+
 # Cross entropy of probabilities.
 
 
@@ -196,15 +205,10 @@ def _weigh(losses: Any, weight: Any) -> Any:
 
 def _check_probabilities(input, other, weight=None, reduction="mean"):
     """Probabilities out of range raise where they are at hand."""
-    value = value_of(input)
-    if value.array is None or not value.spec.numel:
-        return
-    x = host(value)
-    if not ((x >= 0) & (x <= 1)).all():
-        raise RuntimeError("all elements of input should be between 0 and 1")
-    value = value_of(other)
-    if value.array is not None and not ((host(value) >= 0) & (host(value) <= 1)).all():
-        raise RuntimeError("all elements of target should be between 0 and 1")
+    for name, t in (("input", input), ("target", other)):
+        x = at_hand(t)
+        if x is not None and not ((x >= 0) & (x <= 1)).all():
+            raise RuntimeError(f"all elements of {name} should be between 0 and 1")
 
 
 @pointwise(
@@ -261,12 +265,12 @@ _log_sigmoid.defvjp(lambda x: (_log_sigmoid(x), x), lambda x, g: (lax.mul(g, lax
 )  # fmt: skip
 def _with_logits(input, other, weight: "Array | None" = None, pos_weight: "Array | None" = None, reduction="mean"):
     """The cross entropy of logits with targets, weighted and reduced."""
+    if kind(input) != "f":
+        raise NotImplementedError(f"\"log_sigmoid_cpu\" not implemented for '{type_name_of(input)}'")
     one = constant(input, 1)
     log_sigmoid = _log_sigmoid(input)
     if pos_weight is not None:
         log_sigmoid = lax.mul(log_sigmoid, lax.add(lax.mul(lax.sub(pos_weight, one), other), one))
-    if kind(input) != "f":
-        raise NotImplementedError(f"\"log_sigmoid_cpu\" not implemented for '{type_name_of(input)}'")
     losses = lax.sub(lax.mul(lax.sub(one, other), input), log_sigmoid)
     return reduced(_weigh(losses, weight), reduction)
 
@@ -328,6 +332,7 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
             "'batchmean' in the next major release.",
             stacklevel=2,
         )
+    check_tensors("kl_div", input=input, target=target)
     chosen = chosen_reduction(size_average, reduce, "sum" if reduction == "batchmean" else reduction)
     broadcast_shapes([target._spec.shape, input._spec.shape])
     loss = _kl_div(input, target, chosen, bool(log_target))
@@ -340,7 +345,7 @@ def _poisson_node(reduction: str, full: bool, **_: Any) -> str:
     return _by_reduction("AddBackward0" if full else "SubBackward0")(reduction)
 
 
-@pointwise(Promote.DEFAULT, namespaces=("_private",), name="_poisson_nll", node=_poisson_node)
+@pointwise(Promote.INT_TO_FLOAT, namespaces=("_private",), name="_poisson_nll", node=_poisson_node)
 def _poisson_nll(input, other, log_input, full, eps, reduction):
     """The negative log-likelihood of counts under Poisson's distribution."""
     if log_input:
@@ -369,7 +374,13 @@ def poisson_nll_loss(
         reduction = legacy_reduction(size_average, reduce, reduction)
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(reduction + " is not a valid value for reduction")
+    check_tensors("poisson_nll_loss", input=input, target=target)
     broadcast_shapes([target._spec.shape, input._spec.shape])
+    if input._spec.dtype == np.bool_:
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the "
+            "`~` or `logical_not()` operator instead."
+        )
     return _poisson_nll(input, target, bool(log_input), bool(full), float(eps), reduction)
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from jax import lax
 
 from torchlike._engine.instance import Kernel
+from torchlike._engine.trace import record, threads
 from torchlike._ops.op import composite
+from torchlike._tape.graph import Bridge, Node, node_class
 from torchlike._tensor import views
 from torchlike._tensor.memory_format import contiguous_format
 from torchlike._tensor.promotion import SCALAR_TYPE_NAMES
 from torchlike._tensor.size import Size
-from torchlike._tensor.tensor import Tensor, strides_of, view_of, wrap_dim
+from torchlike._tensor.tensor import Tensor, edge_of, strides_of, view_of, wrap_dim
 from torchlike._tensor.views import View, spec_like, spec_of
 
 
@@ -121,7 +125,8 @@ def reshape(input, *shape, **named):
         return _reshaped(
             input.clone(memory_format=contiguous_format), size, views.contiguous_strides(size), "UnsafeViewBackward0"
         )
-    return _reshaped(input, size, strides, "ViewBackward0")
+    name = "ViewBackward0" if views.is_contiguous(input._spec.shape, strides_of(input)) else "ReshapeAliasBackward0"
+    return _reshaped(input, size, strides, name)
 
 
 @composite(namespaces=("Tensor",))
@@ -197,6 +202,8 @@ def movedim(input, source, destination):
     for dims, name in ((source, "source"), (destination, "destination")):
         if len(set(dims)) != len(dims):
             raise RuntimeError(f"movedim: repeated dim in `{name}` ({list(dims)})")
+    if n == 0:
+        return alias(input)
     rest = iter(d for d in range(n) if d not in source)
     placed = dict(zip(destination, source, strict=True))
     order = tuple(placed[d] if d in placed else next(rest) for d in range(n))
@@ -336,8 +343,12 @@ def expand(self, *sizes, implicit=False, **named):
             f"must be greater or equal to the number of dimensions in the tensor ({len(shape)})"
         )
     result, steps = [], []
-    for i, n in enumerate(size):
-        have, stride = (1, 0) if i < lead else (shape[i - lead], strides[i - lead])
+    for i in range(len(size) - 1, -1, -1):
+        n = size[i]
+        if i >= lead:
+            have, stride = shape[i - lead], strides[i - lead]
+        else:  # a new dimension steps over all that follows it
+            have, stride = 1, result[-1] * steps[-1] if shape else 0
         if n == -1:
             if i < lead:
                 raise RuntimeError(
@@ -354,8 +365,8 @@ def expand(self, *sizes, implicit=False, **named):
             stride = 0
         result.append(n)
         steps.append(stride)
-    shape = tuple(result)
-    return _view(self, views.EXPAND, (shape,), shape, steps, self.storage_offset(), "ExpandBackward0")
+    shape = tuple(result[::-1])
+    return _view(self, views.EXPAND, (shape,), shape, steps[::-1], self.storage_offset(), "ExpandBackward0")
 
 
 def legacy_name(t: Tensor) -> str:
@@ -450,10 +461,59 @@ def narrow(input, dim, start, length):
     return sliced(input, dim, start, start + length)
 
 
-def _together(pieces: list[Tensor], node: str) -> tuple[Tensor, ...]:
-    """Views made at once, which autograd does not allow to be written through."""
+def _bind_joined(static: Any, inputs: Any) -> Callable:
+    """The gradient of a tensor from those of its pieces along ``dim``, of which only some are ``present``."""
+    dim, shapes, dropped, present = static
+    runs = [(there, list(group)) for there, group in itertools.groupby(range(len(shapes)), present.__contains__)]
+
+    def run(*gradients):
+        given, parts = iter(gradients), []
+        for there, pieces in runs:
+            if there:
+                some = [next(given) for _ in pieces]
+                parts.extend([lax.expand_dims(g, [dim]) for g in some] if dropped else some)
+            else:
+                shape = list(shapes[0])
+                shape[dim] = sum(shapes[i][dim] for i in pieces)
+                parts.append(lax.full(shape, 0, gradients[0].dtype))
+        return lax.concatenate(parts, dim)
+
+    return run
+
+
+_JOINED = Kernel("split.transpose", _bind_joined)
+
+
+class _Pieces(Node):
+    """The node of a tensor cut into pieces along a dimension, which ``dropped`` says the pieces do not have."""
+
+    def __init__(self, edge: Any, out_specs: Sequence[Any], dim: int, dropped: bool):
+        super().__init__((edge,), out_specs)
+        self.dim, self.dropped = dim, dropped
+
+    def _static(self, grads: Sequence[Any]) -> tuple:
+        shapes = [s.shape for s in self._out_specs]
+        if self.dropped:
+            shapes = [(*s[: self.dim], 1, *s[self.dim :]) for s in shapes]
+        return self.dim, tuple(shapes), self.dropped, tuple([i for i, g in enumerate(grads) if g is not None])
+
+    def apply_values(self, grads: Sequence[Any]) -> Sequence[Any]:
+        return record(_JOINED, self._static(grads), [g for g in grads if g is not None])[0]
+
+    def apply_tensors(self, grads: Sequence[Any]) -> Sequence[Any]:
+        name = node_class("StackBackward0" if self.dropped else "CatBackward0")
+        return Bridge.apply(_JOINED, self._static(grads), [g for g in grads if g is not None], name)
+
+
+def _together(input: Tensor, pieces: list[Tensor], name: str, dim: int, dropped: bool = False) -> tuple[Tensor, ...]:
+    """Views made at once: they share a node, and autograd does not allow them to be written through."""
+    edge = edge_of(input) if threads.grad_enabled else None
+    if edge is not None and pieces:
+        node = node_class(f"{name}Backward0", _Pieces)(edge, [piece._spec for piece in pieces], dim, dropped)
+        for i, piece in enumerate(pieces):
+            piece._edge, piece._requires_grad = (node, i), True
     for piece in pieces:
-        piece._write_forbidden = piece._write_forbidden or node
+        piece._write_forbidden = piece._write_forbidden or name
     return tuple(pieces)
 
 
@@ -463,7 +523,8 @@ def unbind(input, dim=0):
     if input._spec.ndim == 0:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     dim = wrap_dim(dim, input._spec.ndim)
-    return _together([selected(input, dim, i, "UnbindBackward0") for i in range(input._spec.shape[dim])], "Unbind")
+    pieces = [selected(input, dim, i, "UnbindBackward0") for i in range(input._spec.shape[dim])]
+    return _together(input, pieces, "Unbind", dim, dropped=True)
 
 
 @composite()
@@ -481,7 +542,8 @@ def split(tensor, split_size_or_sections, dim=0):
     if length == 0 and size:
         raise RuntimeError(f"split_size can only be 0 if dimension size is 0, but got dimension size of {size}")
     starts = range(0, size, length) if size else [0]
-    return _together([sliced(tensor, dim, s, min(s + length, size), name="SplitBackward0") for s in starts], "Split")
+    pieces = [sliced(tensor, dim, s, min(s + length, size), name="SplitBackward0") for s in starts]
+    return _together(tensor, pieces, "Split", dim)
 
 
 @composite()
@@ -502,7 +564,7 @@ def split_with_sizes(input, split_sizes, dim=0):
     for n in split_sizes:
         pieces.append(sliced(input, dim, start, start + n, name="SplitWithSizesBackward0"))
         start += n
-    return _together(pieces, "SplitWithSizes")
+    return _together(input, pieces, "SplitWithSizes", dim)
 
 
 @composite()

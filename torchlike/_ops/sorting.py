@@ -162,7 +162,8 @@ def _median_body(skip_nan: bool) -> Any:
             return np.full((), np.nan, input.dtype)
         if kind(flat) != "f":
             return lax.squeeze(_middle(flat, 0, skip_nan)[0], (0,))
-        return evenly(lambda x: lax.squeeze(_middle(lax.reshape(x, (x.size,)), 0, skip_nan)[0], (0,)), input)
+        every = tuple(range(input.ndim))
+        return evenly(lambda x: lax.squeeze(_middle(lax.reshape(x, (x.size,)), 0, skip_nan)[0], (0,)), input, every)
 
     along.__doc__ = "The lower median along a dimension, and where it is."
     every.__doc__ = "The lower median of all elements."

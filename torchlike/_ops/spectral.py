@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 from jax import lax
+from jax import numpy as jnp
 
 from torchlike._ops.bodies import choose, constant, kind, type_name_of
 from torchlike._ops.linalg_common import (
@@ -51,6 +53,10 @@ def _quotient(a: Any, b: Any) -> Any:
     return lax.div(a, b if b.dtype == a.dtype else lax.convert_element_type(b, a.dtype))
 
 
+def _skew(x: Any) -> Any:
+    return lax.sub(x, adjoint(x))
+
+
 def _first_nan(values: Any) -> str | None:
     """How torch's message starts for the first matrix whose values are NaN; None where there is none."""
     array = host_array(values.detach())
@@ -65,17 +71,22 @@ def _first_nan(values: Any) -> str | None:
 
 def _eigh_gradient(kept: Any, gs: Any) -> tuple:
     (values, vectors), (g_values, g_vectors) = kept, gs
-    inner = _quotient(times(adjoint(vectors), g_vectors), _differences(values))
+    turned = times(adjoint(vectors), g_vectors)
+    turned = lax.mul(_skew(turned), constant(turned, 0.5))  # the vectors only turn
+    inner = _quotient(turned, _differences(values))
     inner = with_diagonal(inner, lax.convert_element_type(g_values, inner.dtype))
     return (times(times(vectors, inner), adjoint(vectors)),)
 
 
-def _eigh_of_lower(x: Any) -> tuple:
-    vectors, values = lax.linalg.eigh(x, symmetrize_input=False)
+def _eigh_of(x: Any, upper: bool = False) -> tuple:
+    vectors, values = lax.linalg.eigh(x, lower=not upper, symmetrize_input=False)
     return values, vectors
 
 
-_eigh_pair = with_gradient(_eigh_of_lower, lambda xs, results: results, _eigh_gradient)
+_eigh_pairs = {
+    upper: with_gradient(partial(_eigh_of, upper=upper), lambda xs, results: results, _eigh_gradient)
+    for upper in (False, True)
+}
 
 
 @op(name="linalg_eigh", namespaces=("_private",))
@@ -85,7 +96,7 @@ def _eigh(A: Array, upper):
     check_kernel(A, "linalg_eigh_cpu")
     if is_empty(A):
         return lax.full(A.shape[:-1], 0, real_dtype(A.dtype)), A
-    return _eigh_pair(adjoint(A) if upper else A)
+    return _eigh_pairs[upper](A)
 
 
 def _is_upper(uplo: Any) -> bool:
@@ -184,10 +195,6 @@ def eigvals(A, *, out=None):
 # Singular values: A = U diag(S) V^H.
 
 
-def _skew(x: Any) -> Any:
-    return lax.sub(x, adjoint(x))
-
-
 def _svd_inner(values: Any, u_part: Any, v_part: Any, g_values: Any) -> Any:
     """The middle of the gradient: what the vectors and the values contribute in the basis of the vectors."""
     squares = _differences(lax.mul(values, values))
@@ -247,7 +254,7 @@ def _empty_svd(A: Any, full: bool) -> tuple:
     widths = (rows, columns) if full else (k, k)
     u = np.broadcast_to(np.eye(rows, widths[0], dtype=A.dtype), (*lead, rows, widths[0]))
     vh = np.broadcast_to(np.eye(widths[1], columns, dtype=A.dtype), (*lead, widths[1], columns))
-    return lax.asarray(u), lax.full((*lead, k), 0, real_dtype(A.dtype)), lax.asarray(vh)
+    return jnp.asarray(u), lax.full((*lead, k), 0, real_dtype(A.dtype)), jnp.asarray(vh)
 
 
 def _check_svd(A: Any) -> None:
@@ -355,7 +362,7 @@ def _bound(values: Any, atol: Any, rtol: Any) -> Any:
 def _pseudoinverse(x: Any, atol: Any, rtol: Any, hermitian: bool) -> Any:
     def compute(x: Any) -> Any:
         if hermitian:
-            values, vectors = _eigh_of_lower(x)
+            values, vectors = _eigh_of(x)
             return times(scale_columns(vectors, _reciprocal_above(values, _bound(values, atol, rtol))), adjoint(vectors))
         u, values, vh = _thin_svd(x)
         return times(scale_columns(adjoint(vh), _reciprocal_above(values, _bound(values, atol, rtol))), adjoint(u))
@@ -376,14 +383,15 @@ def _pinv(A: Array, atol: Array, rtol: Array, hermitian):
 def _tolerance(x: Any, A: Tensor, function: str, name: str) -> Tensor:
     """A tolerance as a tensor of the stack's shape or of none."""
     if isinstance(x, Tensor):
+        if x.dtype.is_complex:
+            shown = "rcond" if function.endswith("pinv") and name == "rtol" else name
+            raise RuntimeError(
+                f"{function}: {shown} tensor of complex type is not supported. Got {type_name_of(x._spec)}"
+            )
         if x.requires_grad:
             raise RuntimeError(
-                f"The function '{function.replace('torch.', '').replace('.', '_')}' is not differentiable with respect to argument "
-                f"'{name}'. This input cannot have requires_grad True."
-            )
-        if x.dtype.is_complex:
-            raise RuntimeError(
-                f"{function}: {name} tensor of complex type is not supported. Got {type_name_of(x._spec)}"
+                f"The function '{function.replace('torch.', '').replace('.', '_')}' is not differentiable with respect to "
+                f"argument '{name}'. This input cannot have requires_grad True."
             )
         return x.to(dtypes.float64) if x._spec.ndim else x.to(dtypes.float64).reshape(())
     return Tensor._scalar_tensor(float(x), A.device).to(dtypes.float64)

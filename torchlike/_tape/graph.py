@@ -244,7 +244,9 @@ SAVE_INDICES = frozenset(
     f"{name}Backward0" for name in ("Max", "Min", "Sort", "Topk", "Kthvalue", "Mode", "Cummax", "Cummin")
 ) | {"MedianBackward1", "NanmedianBackward1"}
 
-#: Operators that make a tensor of a number before they are applied to it.
+#: Operators all of whose operands count as inputs of their nodes: elsewhere integers and bools are indices and masks.
+ARITHMETIC = frozenset(("add", "sub", "mul", "div", "pow", "maximum", "minimum", "fmod", "remainder", "atan2", "hypot"))
+#: Those of them that make a tensor of a number before they are applied to it.
 TENSORS_OF_NUMBERS = frozenset(("add", "sub", "mul", "div"))
 
 
@@ -288,9 +290,13 @@ class OpNode(Node):
         return (len(instance.inputs) + (name in SAVE_INDICES),)
 
     def _shown_inputs(self) -> list[int]:
-        """The inputs that count as tensors: those that are, and the numbers that PyTorch makes tensors of."""
-        n = 2 if self.instance.kernel.name in TENSORS_OF_NUMBERS else 0
-        return [i for i, x in enumerate(self.instance.inputs) if isinstance(x, Spec) or i < n]
+        """The inputs that have a place in PyTorch's node: what could be differentiated, whether or not it is."""
+        name = self.instance.kernel.name
+        numbers, integers = 2 if name in TENSORS_OF_NUMBERS else 0, name in ARITHMETIC
+        return [
+            i for i, x in enumerate(self.instance.inputs)
+            if (integers or x.dtype.kind not in "biu" if isinstance(x, Spec) else i < numbers)
+        ]  # fmt: skip
 
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
@@ -329,7 +335,11 @@ class OpNode(Node):
             if edge is not None and isinstance(edge[0], Node):
                 # A view of what was written to since takes its history from the base anew.
                 output_of = (edge[1], "AsStrided" if isinstance(edge[0], LinearNode) else short_name(edge[0]))
-        return modified_message(Bridge.type_name(spec), spec.shape, output_of, now, expected)
+        shape = spec.shape
+        if place == 1 and self.instance.kernel.name.startswith("_linear"):  # what torch multiplies by is the transposed weight
+            shape = shape[::-1]
+            output_of = output_of or (None if edge is None else (0, "AsStrided"))
+        return modified_message(Bridge.type_name(spec), shape, output_of, now, expected)
 
     def apply_values(self, grads: list[Value | None]) -> Sequence[Value | None]:
         instance = self.instance
@@ -448,6 +458,12 @@ class CopySlices(Node):
 
     def name(self) -> str:
         return "torch::autograd::CopySlices"
+
+    @property
+    def next_functions(self) -> tuple[tuple[Any, int], ...]:
+        # The written function's own inputs, its first being the view and thereby the base.
+        others = () if self.function is None else self.function.next_functions[1:]
+        return ((None, 0) if self._edges[0] is None else _shown(self._edges[0]), *others)
 
     def apply_tensors(self, grads: list[Any]) -> Sequence[Any]:
         (grad,) = grads

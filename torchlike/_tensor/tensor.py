@@ -16,7 +16,7 @@ import numpy as np
 
 from torchlike._engine.trace import threads
 from torchlike._engine.value import Spec, Value, concrete, host
-from torchlike._tape.graph import AccumulateGrad, Bridge, Edge, LinearNode, Node, add_values, node_class
+from torchlike._tape.graph import AccumulateGrad, Bridge, Edge, LinearNode, Node, add_values, node_class, short_name
 from torchlike._tensor import device as devices
 from torchlike._tensor import dtypes, printing
 from torchlike._tensor.promotion import SCALAR_TYPE_NAMES
@@ -232,7 +232,8 @@ class Tensor(metaclass=_TensorMeta):
     @property
     def requires_grad(self) -> bool:
         """Whether operations on this tensor are recorded for ``backward``."""
-        return self._requires_grad if self._base_tensor is None else edge_of(self) is not None
+        base = self._base_tensor
+        return self._requires_grad if base is None else self._requires_grad or base._requires_grad
 
     @requires_grad.setter
     def requires_grad(self, flag: bool) -> None:
@@ -620,30 +621,47 @@ def edge_of(t: Tensor) -> Edge | None:
         t._seen_version = t._storage.version
         edge = edge_of(base)
         if edge is None:
-            t._edge, t._requires_grad = None, False
+            if t._edge is not None:
+                t._edge, t._requires_grad = None, False
         else:
             if t._write_forbidden is not None:
                 t._seen_version = -1
-                raise RuntimeError(_forbidden_indirectly(t))
+                raise RuntimeError(forbidden_write(t, indirect=True))
             chain = [(v.step.read, v.static) for v in steps_from(base, t)]
             t._edge = (node_class("AsStridedBackward0", LinearNode)((edge,), base._spec, chain, t._spec), 0)
             t._requires_grad = True
-    return t._edge or ((t, 0) if t._requires_grad else None)
+    return t._edge or ((t, 0) if t._requires_grad or (base is not None and base._requires_grad) else None)
 
 
-def _forbidden_indirectly(t: Tensor) -> str:
-    if t._write_forbidden == "no_grad":
-        return (
-            "A view was created in no_grad mode and its base or another view of its base has been modified inplace with "
-            "grad mode enabled. Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your "
-            "code by moving both the view and the inplace either both inside the no_grad block (if you don't want the inplace "
-            "to be tracked) or both outside (if you want the inplace to be tracked)."
-        )
-    return (
-        f"Output {0 if t._edge is None else t._edge[1]} of {t._write_forbidden} is a view and its base or another view of its "
-        "base has been modified inplace. This view is the output of a function that returns multiple views. Such functions do "
-        "not allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
-    )
+#: Why a view must not be written through, by what is in its ``_write_forbidden``.
+_FORBIDDEN = {
+    "no_grad": (
+        ". Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your "
+        "code by moving both the view and the inplace either both inside the no_grad block (if you don't want the inplace to be "
+        "tracked) or both outside (if you want the inplace to be tracked)."
+    ),
+    "custom function": (
+        ". This view was created inside a custom Function (or because an input was returned as-is) and the autograd logic to "
+        "handle view+inplace would override the custom backward associated with the custom Function, leading to incorrect "
+        "gradients. This behavior is forbidden. You can fix this by cloning the output of the custom Function."
+    ),
+}
+_ONE_OF_SEVERAL = (
+    ". This view is the output of a function that returns multiple views. Such functions do not allow the output views to be "
+    "modified inplace. You should replace the inplace operation by an out-of-place one."
+)
+
+
+def forbidden_write(t: Tensor, indirect: bool = False) -> str:
+    """torch's words for a write through the view ``t``, or (``indirect``) one that changed it, which autograd cannot follow."""
+    if t._edge is not None and isinstance(t._edge[0], Node):
+        view = f"Output {t._edge[1]} of {short_name(t._edge[0])} is a view"
+    else:
+        view = "A view was created in no_grad mode"
+    what = "its base or another view of its base has been modified inplace" if indirect else "is being modified inplace"
+    if not view.startswith("Output"):
+        what += " with grad mode enabled"
+    return f"{view} and {what}{_FORBIDDEN.get(t._write_forbidden or '', _ONE_OF_SEVERAL)}"
 
 
 def steps_from(base: Tensor, t: Tensor) -> list[View]:
@@ -705,17 +723,37 @@ def _only_element(t: Tensor, message: str) -> Any:
     return t.item()
 
 
+#: What C++ calls some dtypes, which shows in a message.
+_CPP_NAMES = {
+    "float64": "double", "float32": "float", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "int64": "long int", "int32": "int",
+    "int16": "short int", "int8": "signed char", "uint8": "unsigned char", "complex64": "c10::complex<float>",
+    "complex128": "c10::complex<double>",
+}  # fmt: skip
+
+
 def _check_grad(t: Tensor, grad: Any) -> None:
     if not isinstance(grad, Tensor):
-        raise TypeError(f'assigned grad expected to be a Tensor or None but got grad of type "{type(grad).__name__}"')
+        raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(grad).__name__}")
     if grad is t:
         raise RuntimeError("can't assign Variable as its own grad")
-    if grad._spec.shape != t._spec.shape:
-        raise RuntimeError("assigned grad has data of a different size")
     if grad.dtype is not t.dtype:
-        raise RuntimeError("assigned grad has data of a different type")
+        raise RuntimeError(
+            f"attempting to assign a gradient with dtype '{_CPP_NAMES.get(grad.dtype.name, grad.dtype.name)}' to a tensor with grad_dtype "
+            f"'{SCALAR_TYPE_NAMES[t.dtype]}'. The gradient must match the tensor's grad_dtype (defaults to the tensor's dtype). "
+            "You can set the tensor's grad_dtype attribute with a specific dtype, or None to allow any dtype. Set grad_dtype "
+            "with caution. Diverging the dtypes of a tensor and its gradient may break downstream systems that assume they "
+            "match."
+        )
     if grad.device is not t.device:
-        raise RuntimeError("assigned grad has data located on a different device")
+        raise RuntimeError(
+            f"attempting to assign a gradient with device type '{grad.device.type}' to a tensor with device type "
+            f"'{t.device.type}'. Please ensure that the gradient and the tensor are on the same device"
+        )
+    if grad._spec.shape != t._spec.shape:
+        raise RuntimeError(
+            f"attempting to assign a gradient of size '{list(grad._spec.shape)}' to a tensor of size '{list(t._spec.shape)}'. "
+            "Please ensure that the gradient and the tensor are the same size"
+        )
 
 
 def _warn_non_leaf_grad() -> None:

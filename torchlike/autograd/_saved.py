@@ -117,11 +117,25 @@ class Packed:
 def _pack_node(node: Node, operands: Sequence[Any], outs: Sequence[Value]) -> None:
     """Have this thread's hooks keep what an operator's node saves; an observer of the tape."""
     if stack.hooks and isinstance(node, OpNode) and node.residuals:
-        hooks = stack.hooks[-1]
-        residuals = [
-            Packed(hooks, t) if isinstance(t, Tensor) else t for t in _residual_tensors(node, operands, node.residuals)
-        ]
+        tensors = _residual_tensors(node, operands, node.residuals)
+        residuals = list(tensors)
+        names = [_name_of(node, place) for place in node.instance.residuals]
+        for i in sorted(range(len(names)), key=names.__getitem__):  # the order in which PyTorch's nodes pack
+            if isinstance(tensors[i], Tensor):
+                residuals[i] = Packed(stack.hooks[-1], tensors[i])
         replace_residuals(node, residuals)
+
+
+def _name_of(node: OpNode, place: int) -> str:
+    """What PyTorch's node would call this residual."""
+    names = _operand_names(node)
+    n = len(node.instance.inputs)
+    return "result" if place >= n else names[place] if len(names) == n else "self"
+
+
+def _operand_names(node: OpNode) -> list[str]:
+    op = getattr(node.instance.kernel.bind, "__self__", None)
+    return ["self" if p.name == "input" else p.name for p in getattr(op, "tensors", ())]
 
 
 def _residual_tensors(node: OpNode, operands: Sequence[Any], residuals: Sequence[Value]) -> list[Any]:
@@ -279,20 +293,21 @@ def saved_attribute(node: OpNode, name: str) -> Any:
     """What ``grad_fn._saved_self``, ``_saved_dim``, ``_raw_saved_result`` and their like show; AttributeError for others."""
     raw = name.startswith("_raw_saved_")
     wanted = name.removeprefix("_raw_saved_" if raw else "_saved_")
-    op = getattr(node.instance.kernel.bind, "__self__", None)
     instance = node.instance
-    if op is not None and hasattr(op, "tensors"):
-        names = ["self" if p.name == "input" else p.name for p in op.tensors]
-        n = len(instance.inputs)
-        place = names.index(wanted) if wanted in names and len(names) == n else n if wanted == "result" else None
-        if node.residuals is None and place is not None:
+    n, names = len(instance.inputs), _operand_names(node)
+    place = names.index(wanted) if wanted in names and len(names) == n else n if wanted == "result" else None
+    if place in instance.residuals:
+        residual = _Residual(node, instance.residuals.index(place))
+        if raw:
+            return SavedTensor(residual)
+        if node.residuals is None:
             raise RuntimeError(FREED)
-        if place in instance.residuals:
-            residual = _Residual(node, instance.residuals.index(place))
-            return SavedTensor(residual) if raw else residual.tensor
-        if place is not None and place < n and not raw and instance.inputs[place].__class__ in (int, float, complex, bool):
+        return residual.tensor
+    if not raw:
+        op = getattr(instance.kernel.bind, "__self__", None)
+        if place is not None and place < n and isinstance(instance.inputs[place], (bool, int, float, complex)):
             return instance.inputs[place]
-        statics = dict(zip(op.statics, instance.static[1], strict=True)) if instance.static else {}
-        if wanted in statics and not raw:
+        statics = dict(zip(getattr(op, "statics", ()), instance.static[1])) if names else {}
+        if wanted in statics:
             return statics[wanted]
     raise AttributeError(f"'{type(node).__name__}' object has no attribute '{name}'")

@@ -224,7 +224,7 @@ class BackwardCFunction(Node, FunctionCtx, _HookMixin):
                     f"Function {self.name()} returned an invalid gradient at index {index} - got {list(grad._spec.shape)} "
                     f"but expected shape compatible with {list(spec.shape)}"
                 )
-            grad = grad.sum_to_size(spec.shape)
+            grad = _summed(grad, spec.shape)
         if grad.dtype.is_complex and not dtype.is_complex:
             raise RuntimeError(
                 "Expected isFloatingType(grad.scalar_type()) || (input_is_complex == grad_is_complex) to be true, but got "
@@ -241,6 +241,13 @@ def _zeros(spec: Any, dtype: Any, device: Any) -> Tensor:
     import torchlike as torch
 
     return torch.zeros(spec.shape, dtype=dtype, device=device)
+
+
+def _summed(t: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """``t`` summed over the dimensions along which ``shape`` was expanded to it."""
+    lead = t.ndim - len(shape)
+    dims = [i for i, n in enumerate(t.shape) if i < lead or n != shape[i - lead]]
+    return t.sum(dim=dims, keepdim=True).reshape(shape)
 
 
 def _expandable(shape: tuple[int, ...], desired: tuple[int, ...]) -> bool:
