@@ -1,16 +1,16 @@
 """Native PyTorch as the oracle: tensors there and back, comparisons that raise, and samples of native's operator table.
 
 A test module starts with ``from oracle import ...`` after ``torch = pytest.importorskip("torch")``. The usual test is
-``check(name, native_function, torchlike_function, args, kwargs)``: results, dtypes, shapes, node names and gradients have
-to agree, or else the type and the text of the error.
+``check(name, native_function, torchlike_function, args, kwargs)``: results, dtypes, shapes, node names and gradients
+have to agree, or else the type and the text of the error.
 """
 
 from __future__ import annotations
 
 import random
 import warnings
-from contextlib import contextmanager
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import ml_dtypes
@@ -104,7 +104,7 @@ def _mapped(convert: Callable, x: Any) -> Any:
 
 
 def assert_same(actual: Any, expected: Any, op: str = "", where: str = "") -> None:
-    """AssertionError unless torchlike's ``actual`` is what native's ``expected`` is: structure, dtype, shape and values."""
+    """AssertionError unless torchlike's ``actual`` is what native's ``expected`` is, dtypes and shapes included."""
     if isinstance(expected, torch.Tensor):
         assert isinstance(actual, torchlike.Tensor), f"{where}: {type(actual)} instead of a tensor"
         name = dtype_name(expected.dtype)
@@ -136,7 +136,9 @@ def _assert_close(actual: np.ndarray, expected: np.ndarray, op: str, dtype: str,
         close = np.isclose(a, e, rtol, atol, equal_nan=True) | (a == e)
     if not close.all():
         worst = np.argwhere(~np.atleast_1d(close))[0]
-        raise AssertionError(f"{where}: {(~close).sum()} of {close.size} differ, first at {worst}; got\n{a}\ninstead of\n{e}")
+        raise AssertionError(
+            f"{where}: {(~close).sum()} of {close.size} differ, first at {worst}; got\n{a}\ninstead of\n{e}"
+        )
 
 
 def outcome(function: Callable, *args: Any, **kwargs: Any) -> tuple[Any, Exception | None]:
@@ -175,7 +177,9 @@ def node_name(t: Any) -> str | None:
     return None if t.grad_fn is None else type(t.grad_fn).__name__
 
 
-def assert_same_gradients(actual: Any, expected: Any, leaves: Sequence[Any], native_leaves: Sequence[Any], op: str) -> None:
+def assert_same_gradients(
+    actual: Any, expected: Any, leaves: Sequence[Any], native_leaves: Sequence[Any], op: str
+) -> None:
     """AssertionError unless the gradients of the leaves agree, for fixed gradients of all results."""
     pairs = [(a, e) for a, e in zip(tensors_in(actual), tensors_in(expected), strict=True) if e.requires_grad]
     for a, e in zip(tensors_in(actual), tensors_in(expected), strict=True):
@@ -237,6 +241,11 @@ def _leaves(x: Any) -> Any:
 # Native's operator table.
 
 
+def words(text: str) -> list[str]:
+    """The words of a text: a list of names in a compact form."""
+    return text.split()
+
+
 def infos(name: str) -> list[Any]:
     """The entries of native's operator table for an operator, all its variants."""
     with warnings.catch_warnings():
@@ -245,7 +254,9 @@ def infos(name: str) -> list[Any]:
     return [info for info in op_db if info.name == name]
 
 
-def samples(info: Any, dtype: Any, count: int, requires_grad: bool = False) -> Iterator[tuple[list[Any], dict[str, Any]]]:
+def samples(
+    info: Any, dtype: Any, count: int, requires_grad: bool = False
+) -> Iterator[tuple[list[Any], dict[str, Any]]]:
     """At most ``count`` of an entry's sample inputs, as (arguments, keyword arguments): the same ones each time."""
     torch.manual_seed(0)
     np.random.seed(0)
@@ -276,7 +287,7 @@ OWN_ORDER: dict[str, Callable] = {
 
 
 def check_samples(
-    name: str, dtypes: Sequence[str] = ("float32",), count: int = 3, pick: Callable = lambda result: result, **options: Any
+    name: str, dtypes: Sequence[str] = ("float32",), count: int = 3, pick: Callable = lambda x: x, **options: Any
 ) -> None:  # fmt: skip
     """``check`` an operator on sample inputs from native's table, in each of the dtypes that the operator takes.
 
@@ -295,14 +306,16 @@ def check_samples(
             for args, kwargs in samples(info, kind, count, differentiated):
                 where = f"{name}({', '.join(map(_described, args))}, {kwargs})"
                 try:
-                    check(
-                        name, lambda *a, **k: pick(info.op(*a, **k)), lambda *a, **k: pick(ours_(*a, **k)), args, kwargs,
-                        **{"gradients": differentiated, **options},
-                    )  # fmt: skip
+                    functions = [_then(pick, f) for f in (info.op, ours_)]
+                    check(name, *functions, args, kwargs, **{"gradients": differentiated, **options})
                 except AssertionError as error:
                     raise AssertionError(f"{where}: {error}") from error
                 checked += 1
     assert checked, f"no sample of {name} was checked"
+
+
+def _then(last: Callable, first: Callable) -> Callable:
+    return lambda *args, **kwargs: last(first(*args, **kwargs))
 
 
 def _described(x: Any) -> str:
@@ -318,7 +331,8 @@ def evaluated(library: Any, expression: str) -> str:
     """What an expression of ``torch``, ``x = [1., 2., 3.]``, ``y`` (3 by 4, with history) and ``v`` (a leaf) shows, or
     the type and first line of the error that it raises."""
     scope = {
-        "torch": library, "L": library.tensor, "nan": float("nan"), "inf": float("inf"), "x": library.tensor([1.0, 2, 3]),
+        "torch": library, "L": library.tensor, "nan": float("nan"), "inf": float("inf"),
+        "x": library.tensor([1.0, 2, 3]),
         "y": library.arange(12.0).reshape(3, 4).requires_grad_() * 1,
         "v": library.tensor([0.1, 0.2, 0.3], requires_grad=True),
     }  # fmt: skip

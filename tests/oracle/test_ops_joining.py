@@ -4,22 +4,29 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import torchlike
-from oracle import assert_same_evaluation, check, check_samples, infos, loosen, samples, tier
+from oracle import assert_same_evaluation, check, check_samples, infos, loosen, samples, tier, words  # noqa: E402
+
+import torchlike  # noqa: E402
 
 loosen("scatter_reduce", "float32", 2e-5, 1e-4)  # quotients of products
 loosen("index_reduce", "float32", 2e-5, 1e-4)
 loosen("gradient", "float32", 2e-5, 1e-4)
 
-OPERATORS = """
-    argwhere atleast_1d atleast_2d atleast_3d block_diag cartesian_prod cat column_stack combinations cumulative_trapezoid diag
-    diag_embed diagflat diagonal_copy diagonal_scatter diff dstack flip fliplr flipud gather gradient hstack index_add
-    index_copy index_fill index_reduce index_select meshgrid nonzero nonzero_static put repeat repeat_interleave roll rot90
-    scatter scatter_add scatter_reduce select_scatter slice_scatter stack take take_along_dim tile trapezoid trapz tril
-    tril_indices triu triu_indices unravel_index vstack
-""".split()
+OPERATORS = words(
+    """
+    argwhere atleast_1d atleast_2d atleast_3d block_diag cartesian_prod cat column_stack combinations
+    cumulative_trapezoid diag diag_embed diagflat diagonal_copy diagonal_scatter diff dstack flip fliplr flipud
+    gather gradient hstack index_add index_copy index_fill index_reduce index_select meshgrid nonzero nonzero_static
+    put repeat repeat_interleave roll rot90 scatter scatter_add scatter_reduce select_scatter slice_scatter stack
+    take take_along_dim tile trapezoid trapz tril tril_indices triu triu_indices unravel_index vstack
+    """
+)
 
-IN_PLACE = "index_add index_copy index_fill index_reduce put scatter scatter_add scatter_reduce tril triu".split()
+IN_PLACE = words(
+    """
+    index_add index_copy index_fill index_reduce put scatter scatter_add scatter_reduce tril triu
+    """
+)
 
 #: Composites in which native divides or multiplies by a number inside C++, under another node's name.
 OTHER_NODE = {"cumulative_trapezoid", "diff", "trapezoid", "trapz"}
@@ -43,7 +50,10 @@ def test_in_place(name):
             check(name, apply, apply, args, kwargs, text=False)
 
 
-@pytest.mark.parametrize("name", ["cat", "gather", "index_add", "index_select", "repeat", "roll", "scatter", "scatter_reduce", "stack", "tril"])
+@pytest.mark.parametrize(
+    "name",
+    ["cat", "gather", "index_add", "index_select", "repeat", "roll", "scatter", "scatter_reduce", "stack", "tril"],
+)
 def test_both_tiers(name):
     for each in ("host", "xla"):
         with tier(each):

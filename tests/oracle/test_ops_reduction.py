@@ -4,24 +4,39 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import torchlike
-from oracle import assert_same_evaluation, check, check_samples, loosen, operator, tier
+from oracle import assert_same_evaluation, check, check_samples, loosen, operator, tier, words  # noqa: E402
+
+import torchlike  # noqa: E402
 
 # Native takes this gradient in logarithms and loses digits on the way; ours agrees with the one in double precision.
 loosen("logcumsumexp", "float32", 5e-3, 5e-3)
 loosen("logsumexp", "complex64", 5e-2, 2e-2)
-for _name in ("prod", "cumprod", "std", "var", "std_mean", "var_mean", "norm", "dist", "renorm", "quantile", "nanquantile"):
+for _name in (
+    "prod",
+    "cumprod",
+    "std",
+    "var",
+    "std_mean",
+    "var_mean",
+    "norm",
+    "dist",
+    "renorm",
+    "quantile",
+    "nanquantile",
+):
     loosen(_name, "float32", 2e-5, 1e-4)
     loosen(_name, "complex64", 2e-5, 1e-4)
 
-REDUCTIONS = """
-    all amax amin aminmax any argmax argmin count_nonzero cummax cummin cumprod cumsum dist logcumsumexp logsumexp max mean
-    min nanmean nanquantile nansum prod quantile renorm std std_mean sum var var_mean
-    argsort bucketize histc histogram histogramdd msort searchsorted sort unique unique_consecutive bincount
-""".split()
+REDUCTIONS = words(
+    """
+    all amax amin aminmax any argmax argmin count_nonzero cummax cummin cumprod cumsum dist logcumsumexp logsumexp
+    max mean min nanmean nanquantile nansum prod quantile renorm std std_mean sum var var_mean argsort bucketize
+    histc histogram histogramdd msort searchsorted sort unique unique_consecutive bincount
+    """
+)
 
 #: Where equal elements are found at several positions, which of them is reported is up to the library.
-FIRST_OF_TIES = "kthvalue median mode nanmedian topk".split()
+FIRST_OF_TIES = words("kthvalue median mode nanmedian topk")
 
 NO_NODE = {"quantile", "nanquantile", "unique", "unique_consecutive"}
 
@@ -36,7 +51,9 @@ def test_samples(name):
 
 @pytest.mark.parametrize("name", FIRST_OF_TIES)
 def test_samples_of_values(name):
-    check_samples(name, ("int64", "bool", "uint8"), 4, pick=lambda result: result[0] if isinstance(result, tuple) else result)
+    check_samples(
+        name, ("int64", "bool", "uint8"), 4, pick=lambda result: result[0] if isinstance(result, tuple) else result
+    )
     check_samples(name, ("float32", "float64"), 4)
 
 
@@ -45,7 +62,9 @@ def test_half_precision_is_accumulated_in_single(name):
     check_samples(name, ("float16", "bfloat16"), 3, gradients=False)
 
 
-@pytest.mark.parametrize("name", ["sum", "mean", "max", "std", "prod", "cumsum", "cummax", "sort", "topk", "median", "logsumexp", "quantile"])
+@pytest.mark.parametrize(
+    "name", ["sum", "mean", "max", "std", "prod", "cumsum", "cummax", "sort", "topk", "median", "logsumexp", "quantile"]
+)
 def test_both_tiers(name):
     for each in ("host", "xla"):
         with tier(each):
@@ -65,7 +84,29 @@ TIES = [[1.0, 3.0, 3.0, 2.0], [0.0, 0.0, 0.0, 0.0], [-1.0, NAN, 2.0, NAN], [2.0,
 
 @pytest.mark.parametrize("row", TIES, ids=str)
 @pytest.mark.parametrize(
-    "name", "max min amax amin argmax argmin aminmax median nanmedian sort cummax cummin sum nansum prod cumprod std var norm logsumexp".split()
+    "name",
+    [
+        "max",
+        "min",
+        "amax",
+        "amin",
+        "argmax",
+        "argmin",
+        "aminmax",
+        "median",
+        "nanmedian",
+        "sort",
+        "cummax",
+        "cummin",
+        "sum",
+        "nansum",
+        "prod",
+        "cumprod",
+        "std",
+        "var",
+        "norm",
+        "logsumexp",
+    ],
 )
 def test_ties_zeros_and_nan(name, row):
     function, ours = getattr(torch, name), operator(name)

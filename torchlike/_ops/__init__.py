@@ -9,7 +9,7 @@ import importlib
 
 #: The modules that declare operators, in the order of what they build on.
 MODULES = (
-    "arithmetic", "creation", "shape", "memory", "indexing", "elementwise", "comparison", "reduction", "sorting", "joining",
+    "arithmetic", "creation", "shape", "memory", "indexing", "elementwise", "bounds", "pairs", "comparison", "reduction", "sorting", "joining",
     "gathering", "statistics", "special_functions", "complex_numbers", "matmul", "activation", "loss",
     "regression_loss", "normalization", "dropout", "embedding", "convolution", "pooling", "adaptive_pooling",
     "padding", "attention", "rnn", "distance", "margin_loss", "ctc",

@@ -30,8 +30,8 @@ def type_name_of(x: Any) -> str:
 
 _C_NAMES = {
     "float64": "double", "float32": "float", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "int64": "long int",
-    "int32": "int", "int16": "short int", "int8": "signed char", "uint8": "unsigned char", "complex64": "c10::complex<float>",
-    "complex128": "c10::complex<double>",
+    "int32": "int", "int16": "short int", "int8": "signed char", "uint8": "unsigned char",
+    "complex64": "c10::complex<float>", "complex128": "c10::complex<double>",
 }  # fmt: skip
 
 
@@ -67,7 +67,7 @@ def choose(where: Any, a: Any, b: Any) -> Any:
 
 
 def with_slopes(function: Callable, slopes: Callable[..., tuple]) -> Callable:
-    """An element-by-element function whose derivatives are torch's: ``slopes(result, *operands)`` has one for each operand."""
+    """An element-by-element function with its derivatives: ``slopes(result, *operands)`` has one for each operand."""
     ruled = jax.custom_jvp(function)
 
     @ruled.defjvp
@@ -186,7 +186,8 @@ def take_along(x: Any, index: Any, axis: int) -> Any:
 
 
 _SCATTERS = {
-    "set": lax.scatter, "add": lax.scatter_add, "mul": lax.scatter_mul, "amax": lax.scatter_max, "amin": lax.scatter_min,
+    "set": lax.scatter, "add": lax.scatter_add, "mul": lax.scatter_mul, "amax": lax.scatter_max,
+    "amin": lax.scatter_min,
 }  # fmt: skip
 
 
@@ -253,7 +254,7 @@ def overwriting(put: Callable, take: Callable, x: Any, index: Any, source: Any) 
 
 
 def evenly(reduce: Callable[[Any], Any], x: Any, axes: Sequence[int]) -> Any:
-    """``reduce(x)``, an element of those along axes; its gradient is shared evenly between the ones that are equal to it."""
+    """``reduce(x)``, one of the elements along axes; its gradient is shared evenly between those equal to it."""
 
     @jax.custom_vjp
     def pick(x):
@@ -275,7 +276,7 @@ def evenly(reduce: Callable[[Any], Any], x: Any, axes: Sequence[int]) -> Any:
 
 
 def selecting(find: Callable[[Any], tuple[Any, Any]], x: Any, axis: int) -> tuple[Any, Any]:
-    """``find(x)``: elements of ``x`` along ``axis`` and their positions; each element's gradient goes to its position."""
+    """``find(x)``: elements of ``x`` along ``axis`` and their positions, to which the gradients go."""
     shape = x.shape
 
     @jax.custom_vjp

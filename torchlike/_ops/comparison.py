@@ -10,7 +10,7 @@ from jax import lax
 
 from torchlike._ops import op as machinery
 from torchlike._ops.bodies import c_name, constant, kind, truth, type_name_of
-from torchlike._ops.op import Array, Number, Promote, call, call_inplace, call_out, composite, op, pointwise
+from torchlike._ops.op import Array, Number, Promote, apply, call, call_inplace, composite, delivered, op, pointwise
 from torchlike._tensor import dtypes
 from torchlike._tensor.promotion import DIMENSIONED, NUMBER, SCALAR_TYPE_NAMES, ZERO_DIM, result_type_of
 from torchlike._tensor.tensor import Tensor, from_array, host_array
@@ -276,18 +276,18 @@ def _truths(a: Any, b: Any) -> list[Any]:
     return [machinery._broadcast(truth(x), shape) for x in (a, b)]
 
 
-def _logical(name: str, function: Callable, doc: str) -> None:
-    operator = function.operator
+def _logical(name: str, declared: Callable, doc: str) -> None:
+    operator = declared.operator
 
-    def apply(input, other, *, out=None):
+    def function(input, other, *, out=None):
         if not isinstance(other, Tensor):
             raise TypeError(f"{name}(): argument 'other' (position 2) must be Tensor, not {type(other).__name__}")
-        return call(operator, (input, other), _PLAIN) if out is None else call_out(operator, out, (input, other), _PLAIN)
+        return apply(operator, (input, other), _PLAIN, out)
 
     def apply_in_place(input, other):
         return call_inplace(operator, (input, other), _PLAIN)
 
-    _public(name, apply, doc)
+    _public(name, function, doc)
     _public(name + "_", apply_in_place, f"In-place form of :func:`{name}`.")
 
 
@@ -306,7 +306,7 @@ _logical("logical_xor", _logical_xor, "Whether just one of two elements is non-z
 def logical_not(input, *, out=None):
     """Whether each element is zero."""
     operator = _logical_not.operator
-    return call(operator, (input,), _PLAIN) if out is None else call_out(operator, out, (input,), _PLAIN)
+    return apply(operator, (input,), _PLAIN, out)
 
 
 @composite(namespaces=("Tensor",))
@@ -392,7 +392,10 @@ def _chosen(condition: Any, input: Any, other: Any) -> Tensor:
     if not isinstance(condition, Tensor):
         raise TypeError(f"where(): argument 'condition' (position 1) must be Tensor, not {type(condition).__name__}")
     if condition.dtype not in (dtypes.bool_, dtypes.uint8):
-        raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype {SCALAR_TYPE_NAMES[condition.dtype]}")
+        raise RuntimeError(
+            "where expected condition to be a boolean tensor, but got a tensor with dtype "
+            f"{SCALAR_TYPE_NAMES[condition.dtype]}"
+        )
     if isinstance(input, Tensor) and isinstance(other, Tensor) and input._spec.dtype == other._spec.dtype:
         dtype = input.dtype
     else:
@@ -402,22 +405,21 @@ def _chosen(condition: Any, input: Any, other: Any) -> Tensor:
 
 @composite(namespaces=("torch",))
 def where(condition, input=None, other=None, *, out=None):
-    """``input_i`` where the condition holds and ``other_i`` where not; without the two, the positions where it holds."""
+    """``input_i`` where the condition holds, ``other_i`` where not; without the two, the positions where it holds."""
     if input is None and other is None:
         return condition.nonzero(as_tuple=True)
     if input is None or other is None:
         given = ", ".join(type(x).__name__ for x in (condition, input, other) if x is not None)
         raise TypeError(
             f"where() received an invalid combination of arguments - got ({given}), but expected one of:\n * (Tensor "
-            "condition)\n * (Tensor condition, Tensor input, Tensor other, *, Tensor out = None)\n * (Tensor condition, "
-            "Number self, Tensor other)\n * (Tensor condition, Tensor input, Number other)\n * (Tensor condition, Number "
+            "condition)\n * (Tensor condition, Tensor input, Tensor other, *, Tensor out = None)\n * (Tensor "
+            "condition, "
+            "Number self, Tensor other)\n * (Tensor condition, Tensor input, Number other)\n * (Tensor condition, "
+            "Number "
             "self, Number other)\n"
         )
     result = _chosen(condition, input, other)
-    if out is not None:
-        machinery.write_out(out, result)
-        return out
-    return result
+    return delivered(result, out)
 
 
 @composite(namespaces=("Tensor",), name="where")
@@ -459,7 +461,8 @@ def _fill_call(self: Tensor, mask: Any, value: Any) -> tuple:
     if isinstance(value, Tensor):
         if value._spec.ndim:
             raise RuntimeError(
-                f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._spec.ndim} dimension(s)."
+                f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._spec.ndim} "
+                "dimension(s)."
             )
         return _masked_fill_tensor.operator, (self, mask, value), _PLAIN
     check_fits(value, self.dtype)
@@ -480,7 +483,9 @@ def check_fits(number: Any, dtype: Any) -> None:
     elif isinstance(number, float) and dtype.np.kind in "iu":
         fits = number == number and np.iinfo(dtype.np).min <= number <= np.iinfo(dtype.np).max
     elif type(number) is int and dtype.np.kind in "iu":
-        fits = np.iinfo(dtype.np).min - (dtype.np.kind == "u") * np.iinfo(dtype.np).max <= number <= np.iinfo(dtype.np).max
+        fits = (
+            np.iinfo(dtype.np).min - (dtype.np.kind == "u") * np.iinfo(dtype.np).max <= number <= np.iinfo(dtype.np).max
+        )
     elif isinstance(number, (int, float)) and dtype.is_floating_point and abs(number) != np.inf:
         import ml_dtypes
 
@@ -516,10 +521,7 @@ def masked_select(input, mask, *, out=None):
     shape = machinery.broadcast_shapes([input._spec.shape, mask._spec.shape])
     places = np.flatnonzero(np.broadcast_to(host_array(mask), shape))
     result = _masked_select(input, from_array(places, input.device), shape)
-    if out is not None:
-        machinery.write_out(out, result)
-        return out
-    return result
+    return delivered(result, out)
 
 
 @op(name="masked_scatter", namespaces=("_private",), node="MaskedScatterBackward0")
@@ -561,7 +563,4 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False, out=None
     """Whether each of ``elements`` is among ``test_elements``; ``invert`` for the opposite."""
     arrays = [host_array(x) if isinstance(x, Tensor) else np.asarray(x) for x in (elements, test_elements)]
     found = from_array(np.asarray(np.isin(*arrays, invert=invert)))
-    if out is not None:
-        machinery.write_out(out, found)
-        return out
-    return found
+    return delivered(found, out)

@@ -8,7 +8,7 @@ from jax import lax
 
 from torchlike._ops import op as machinery
 from torchlike._ops.bodies import kind, type_name_of
-from torchlike._ops.op import Array, composite, op
+from torchlike._ops.op import Array, composite, delivered, op
 
 
 def _check_parts(a: Any, b: Any) -> list[Any]:
@@ -19,7 +19,8 @@ def _check_parts(a: Any, b: Any) -> list[Any]:
         )
     if a.dtype != b.dtype:
         raise RuntimeError(
-            f"Expected object of scalar type {type_name_of(a)} but got scalar type {type_name_of(b)} for second argument"
+            f"Expected object of scalar type {type_name_of(a)} but got scalar type {type_name_of(b)} for second "
+            "argument"
         )
     shape = machinery.broadcast_shapes([a.shape, b.shape])
     return [machinery._broadcast(x, shape) for x in (a, b)]
@@ -60,10 +61,7 @@ def _conj_physical(input):
 def conj_physical(input, *, out=None):
     """A copy of the tensor with each element conjugated; a real tensor itself."""
     result = _conj_physical(input) if input.is_complex() else input
-    if out is None:
-        return result
-    machinery.write_out(out, result)
-    return out
+    return delivered(result, out)
 
 
 @composite()

@@ -16,6 +16,7 @@ from torchlike._ops.convolution import listed
 from torchlike._ops.op import Array, Promote, broadcast_shapes, composite, op, operand_types
 from torchlike._ops.op import _broadcast as broadcast
 from torchlike._ops.op import _cast as cast
+from torchlike._tensor.dtypes import get_default_dtype
 from torchlike._tensor.promotion import result_type_of
 from torchlike._tensor.tensor import wrap_dim
 
@@ -136,6 +137,9 @@ def _pairwise_distance(x1: Array, x2: Array, p, eps, keepdim):
     shape = broadcast_shapes([a.shape, b.shape])
     a, b = (broadcast(widened(x), shape) for x in (a, b))
     d = lax.sub(a, b)
+    if kind(d) in "iu":
+        d = convert(d, get_default_dtype().np)
+        dtype = d.dtype
     d = lax.add(d, constant(d, eps)) if eps else d
     axis = wrap_dim(-1, d.ndim)
     out = p_norm(d, p, axis)

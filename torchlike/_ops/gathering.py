@@ -11,8 +11,17 @@ from jax import lax
 
 from torchlike._engine.value import host
 from torchlike._ops import op as machinery
-from torchlike._ops.bodies import choose, constant, convert, overwriting, positions, put_along, put_rows, take_along, take_rows
-from torchlike._ops.op import Array, Number, call, call_inplace, call_out, composite, op
+from torchlike._ops.bodies import (
+    choose,
+    constant,
+    convert,
+    overwriting,
+    put_along,
+    put_rows,
+    take_along,
+    take_rows,
+)
+from torchlike._ops.op import Array, Number, apply, call, call_inplace, composite, delivered, op
 from torchlike._tensor import dtypes
 from torchlike._tensor.promotion import SCALAR_TYPE_NAMES
 from torchlike._tensor.tensor import Tensor, from_array, host_array, value_of, wrap_dim
@@ -51,7 +60,8 @@ def _check_gather(input: Any, dim: int, index: Any) -> None:
     for d in range(n):
         if d != axis and have[d] > shape[d]:
             raise RuntimeError(
-                f"Size does not match at dimension {d} expected index {list(index._spec.shape)} to be no larger than self "
+                f"Size does not match at dimension {d} expected index {list(index._spec.shape)} to be no larger than "
+                "self "
                 f"{list(input._spec.shape)} apart from dimension {axis}"
             )
     check_range(index, axis, shape[axis])
@@ -59,7 +69,7 @@ def _check_gather(input: Any, dim: int, index: Any) -> None:
 
 @op(check=lambda input, dim, index, sparse_grad: _check_gather(input, dim, index))
 def gather(input, dim, index: Array, *, sparse_grad=False, out=None):
-    """The elements at ``index`` along ``dim``, position by position: ``out[i][j] = input[index[i][j]][j]`` for ``dim`` 0."""
+    """The elements at ``index`` along ``dim``: ``out[i][j] = input[index[i][j]][j]`` for ``dim`` 0."""
     if not index.size:
         return lax.full(index.shape, 0, input.dtype)
     if not input.ndim:
@@ -165,14 +175,18 @@ def _scatter_call(self: Tensor, dim: int, index: Tensor, src: Any, value: Any, r
         return (_scatter if tensor else _scatter_value).operator, (self, index, src), (None, (dim,), None)
     if reduce not in _HOW:
         raise RuntimeError("reduce argument must be either add or multiply.")
-    return (_scatter_with if tensor else _scatter_value_with).operator, (self, index, src), (None, (dim, _HOW[reduce]), None)
+    return (
+        (_scatter_with if tensor else _scatter_value_with).operator,
+        (self, index, src),
+        (None, (dim, _HOW[reduce]), None),
+    )
 
 
 @composite()
 def scatter(input, dim, index, src=None, *, value=None, reduce=None, out=None):
-    """A copy of ``input`` with ``src`` (a tensor or a number) written at ``index`` along ``dim``: the inverse of ``gather``."""
+    """A copy of ``input`` with ``src``, a tensor or a number, written at ``index`` along ``dim``."""
     operator, operands, static = _scatter_call(input, dim, index, src, value, reduce)
-    return call(operator, operands, static) if out is None else call_out(operator, out, operands, static)
+    return apply(operator, operands, static, out)
 
 
 @composite(namespaces=("Tensor",))
@@ -217,7 +231,9 @@ def index_select(input, dim, index: Array, *, out=None):
     return take_rows(input, index, wrap_dim(dim, input.ndim))
 
 
-def _rows_check(name: str, self: Any, dim: int, index: Any, source: Any, kind: type[Exception], prefix: str = "") -> None:
+def _rows_check(
+    name: str, self: Any, dim: int, index: Any, source: Any, kind: type[Exception], prefix: str = ""
+) -> None:
     """The errors of writing slices: of ``index_add`` and its like."""
     axis = wrap_dim(dim, self._spec.ndim)
     if index._spec.ndim > 1:
@@ -227,19 +243,22 @@ def _rows_check(name: str, self: Any, dim: int, index: Any, source: Any, kind: t
     if isinstance(source, Tensor):
         if source.dtype is not self.dtype:
             raise RuntimeError(
-                f"{name}_(): self ({SCALAR_TYPE_NAMES[self.dtype]}) and source ({SCALAR_TYPE_NAMES[source.dtype]}) must have "
+                f"{name}_(): self ({SCALAR_TYPE_NAMES[self.dtype]}) and source ({SCALAR_TYPE_NAMES[source.dtype]}) "
+                "must have "
                 "the same scalar type"
             )
         n = source._spec.shape[axis] if source._spec.ndim else 1
         if n != index._spec.numel:
             raise RuntimeError(
-                f"{name}_(): Number of indices ({index._spec.numel}) should be equal to source.size(dim): ({n}), for dim: {axis}"
+                f"{name}_(): Number of indices ({index._spec.numel}) should be equal to source.size(dim): ({n}), for "
+                f"dim: {axis}"
             )
         have = [m for d, m in enumerate(source._spec.shape) if d != axis]
         want = [m for d, m in enumerate(self._spec.shape) if d != axis]
         if have != want and source._spec.ndim:
             raise RuntimeError(
-                f"source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = "
+                "source tensor shape must match self tensor shape, excluding the specified dimension. Got "
+                "self.shape = "
                 f"{list(self._spec.shape)} source.shape = {list(source._spec.shape)}"
             )
     size = self._spec.shape[axis] if self._spec.ndim else 1
@@ -258,7 +277,9 @@ def _row_operands(x: Any, dim: int, index: Any, source: Any) -> tuple[Any, Any, 
     x, source = _lifted(x, source)
     index = lax.reshape(index, (index.size,))
     if source.ndim < x.ndim:  # one number for a 0-dim source
-        source = lax.broadcast_in_dim(lax.reshape(source, ()), [index.size if d == axis else n for d, n in enumerate(x.shape)], ())
+        source = lax.broadcast_in_dim(
+            lax.reshape(source, ()), [index.size if d == axis else n for d, n in enumerate(x.shape)], ()
+        )
     return x, index, source, axis
 
 
@@ -267,7 +288,7 @@ def _row_operands(x: Any, dim: int, index: Any, source: Any) -> tuple[Any, Any, 
     check=lambda input, dim, index, source, alpha: _rows_check("index_add", input, dim, index, source, RuntimeError),
 )
 def index_add(input, dim, index: Array, source: Array, *, alpha: Number = 1, out=None):
-    """A copy of ``input`` with ``alpha`` times the slices of ``source`` added at the positions in ``index`` along ``dim``."""
+    """A copy of ``input`` with ``alpha`` times the slices of ``source`` added at positions ``index`` along ``dim``."""
     x, index, source, axis = _row_operands(input, dim, index, source)
     if not (type(alpha) is int and alpha == 1):
         times = lax.bitwise_and if x.dtype == np.bool_ else lax.mul
@@ -285,7 +306,11 @@ def index_copy(input, dim, index: Array, source: Array, *, out=None):
     """A copy of ``input`` with the slices of ``source`` written at the positions in ``index`` along ``dim``."""
     x, index, source, axis = _row_operands(input, dim, index, source)
     written = overwriting(
-        lambda x, index, rows: put_rows(x, index, rows, axis), lambda g, index, rows: take_rows(g, index, axis), x, index, source
+        lambda x, index, rows: put_rows(x, index, rows, axis),
+        lambda g, index, rows: take_rows(g, index, axis),
+        x,
+        index,
+        source,
     )
     return lax.reshape(written, input.shape)
 
@@ -326,7 +351,8 @@ def _index_fill_call(self: Tensor, dim: int, index: Any, value: Any) -> tuple:
     _rows_check("index_fill", self, dim, index, None, IndexError)
     if isinstance(value, Tensor) and value._spec.ndim:
         raise RuntimeError(
-            f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._spec.ndim} dimension(s)."
+            f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._spec.ndim} "
+            "dimension(s)."
         )
     chosen = _index_fill_tensor if isinstance(value, Tensor) else _index_fill
     return chosen.operator, (self, index, value), (None, (dim,), None)
@@ -467,8 +493,8 @@ def _check_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str) -> No
 def scatter_reduce(input, dim, index: Array, src: Array, reduce, *, include_self=True, out=None):
     """A copy of ``input`` in which the elements of ``src`` are reduced at ``index`` along ``dim``.
 
-    ``reduce`` is ``"sum"``, ``"prod"``, ``"mean"``, ``"amax"`` or ``"amin"``; ``include_self`` says whether the input's own
-    elements at those places take part.
+    ``reduce`` is ``"sum"``, ``"prod"``, ``"mean"``, ``"amax"`` or ``"amin"``; ``include_self`` says whether the input's
+    own elements at those places take part.
     """
     if not index.size:
         return input
@@ -485,7 +511,9 @@ def _check_index_reduce(input: Any, dim: int, index: Any, source: Any, reduce: s
 
 @op(
     inplace=True,
-    check=lambda input, dim, index, source, reduce, include_self: _check_index_reduce(input, dim, index, source, reduce),
+    check=lambda input, dim, index, source, reduce, include_self: _check_index_reduce(
+        input, dim, index, source, reduce
+    ),
 )
 def index_reduce(input, dim, index: Array, source: Array, reduce, *, include_self=True, out=None):
     """A copy of ``input`` in which the slices of ``source`` are reduced at the positions in ``index`` along ``dim``.
@@ -528,7 +556,8 @@ def take(input, index: Array, *, out=None):
 def _check_put(input: Any, index: Any, source: Any, accumulate: bool) -> None:
     if source.dtype is not input.dtype:
         raise RuntimeError(
-            f"put_(): self and source expected to have the same dtype, but got self.dtype = {SCALAR_TYPE_NAMES[input.dtype]} and "
+            "put_(): self and source expected to have the same dtype, but got self.dtype = "
+            f"{SCALAR_TYPE_NAMES[input.dtype]} and "
             f"source.dtype = {SCALAR_TYPE_NAMES[source.dtype]}"
         )
     if source._spec.numel != index._spec.numel:
@@ -550,7 +579,11 @@ def put(input, index: Array, source: Array, accumulate=False):
         written = put_rows(flat, places, values, 0, "add")
     else:
         written = overwriting(
-            lambda x, index, rows: put_rows(x, index, rows, 0), lambda g, index, rows: take_rows(g, index, 0), flat, places, values
+            lambda x, index, rows: put_rows(x, index, rows, 0),
+            lambda g, index, rows: take_rows(g, index, 0),
+            flat,
+            places,
+            values,
         )
     return lax.reshape(written, input.shape)
 
@@ -627,16 +660,13 @@ def _check_counts(t: Tensor, counts: np.ndarray) -> None:
 
 @composite()
 def nonzero(input, *, out=None, as_tuple=False):
-    """The positions of the elements that are not zero: a row for each, or with ``as_tuple`` a tensor for each dimension."""
+    """The positions of the elements that are not zero: a row for each, or ``as_tuple`` a tensor for each dimension."""
     array = host_array(input)
     if as_tuple:
         where = np.nonzero(np.atleast_1d(array))
         return tuple(from_array(w.astype(np.int64), input.device) for w in where)
     result = from_array(np.argwhere(array).astype(np.int64), input.device)
-    if out is not None:
-        machinery.write_out(out, result)
-        return out
-    return result
+    return delivered(result, out)
 
 
 @composite()
@@ -652,10 +682,7 @@ def nonzero_static(input, *, size, fill_value=-1, out=None):
     rows = np.full((size, input._spec.ndim), fill_value, np.int64)
     rows[: len(found)] = found
     result = from_array(rows, input.device)
-    if out is not None:
-        machinery.write_out(out, result)
-        return out
-    return result
+    return delivered(result, out)
 
 
 @composite(namespaces=("torch",))

@@ -16,7 +16,7 @@ from jax.custom_derivatives import SymbolicZero
 from torchlike._engine.trace import threads
 from torchlike._engine.value import Spec, concrete, host
 from torchlike._ops import op as machinery
-from torchlike._ops.memory import cast, check_fits
+from torchlike._ops.memory import cast, check_fits, number_array
 from torchlike._ops.op import Array, Arrays, composite, op
 from torchlike._ops.shape import alias, select, sliced, unsqueeze
 from torchlike._tensor.dtypes import bfloat16, float16, float64
@@ -426,10 +426,7 @@ def _number(number: Any, like: Tensor) -> Tensor:
         check_fits(number, dtype)
     elif isinstance(number, complex):
         check_fits(number, float64)
-    with np.errstate(all="ignore"):
-        one = np.array(number)
-        one = one.real if one.dtype.kind == "c" and not dtype.is_complex else one
-        return wrap(concrete(one.astype(dtype.np)), like._storage.device)
+    return wrap(concrete(number_array(number, dtype)), like._storage.device)
 
 
 def _type_name(x: Any) -> str:
@@ -507,6 +504,8 @@ def index_put_(self, indices, values, accumulate=False):
 def _put_at(self: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool) -> Tensor:
     """``index_put_`` where None stands for all of a dimension."""
     machinery.check_inplace(self)
+    if len(indices) > self._spec.ndim:
+        raise IndexError(f"too many indices for tensor of dimension {self._spec.ndim} (got {len(indices)})")
     fills = not accumulate and values._spec.numel == 1 and _is_one_mask(indices)
     if values._storage.device is not self._storage.device and values._spec.ndim == 0:
         values = values.to(self._storage.device)

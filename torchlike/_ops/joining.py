@@ -12,7 +12,7 @@ from jax import numpy as jnp
 
 from torchlike._ops import op as machinery
 from torchlike._ops.bodies import INT64, choose, constant
-from torchlike._ops.op import Array, Arrays, composite, op
+from torchlike._ops.op import Array, Arrays, composite, delivered, op
 from torchlike._tensor import dtypes, views
 from torchlike._tensor.dtypes import from_numpy_dtype
 from torchlike._tensor.promotion import DIMENSIONED, ZERO_DIM, result_type_of
@@ -52,7 +52,8 @@ def cat(tensors: Arrays, dim=0, *, out=None):
         for d in range(t.ndim):
             if d != axis and t.shape[d] != first.shape[d]:
                 raise RuntimeError(
-                    f"Sizes of tensors must match except in dimension {axis}. Expected size {first.shape[d]} but got size "
+                    f"Sizes of tensors must match except in dimension {axis}. Expected size {first.shape[d]} but got "
+                    "size "
                     f"{t.shape[d]} for tensor number {i} in the list."
                 )
     return lax.concatenate([t for _, t in solid], axis)
@@ -68,7 +69,8 @@ def stack(tensors: Arrays, dim=0, *, out=None):
     for i, t in enumerate(tensors):
         if t.shape != shape:
             raise RuntimeError(
-                f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and {list(t.shape)} at entry {i}"
+                f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and {list(t.shape)} "
+                f"at entry {i}"
             )
     axis = wrap_dim(dim, len(shape) + 1)
     return lax.concatenate([lax.expand_dims(t, (axis,)) for t in tensors], axis)
@@ -153,9 +155,7 @@ def repeat(self, *repeats, **named):
     """A copy with each dimension repeated so many times, new dimensions first."""
     counts = _sizes(repeats or (named["repeats"],))
     if len(counts) < self._spec.ndim:
-        raise RuntimeError(
-            "Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor"
-        )
+        raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
     if any(n < 0 for n in counts):
         raise RuntimeError(f"Trying to create tensor with negative dimension {min(counts)}: {list(counts)}")
     return _repeat(self, counts)
@@ -209,7 +209,9 @@ def roll(input, shifts, dims=()):
         return lax.reshape(_rolled(lax.reshape(input, (input.size,)), shifts[0], 0), input.shape)
     if len(shifts) != len(dims):
         raise RuntimeError(
-            f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}" if shifts else "`shifts` required"
+            f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}"
+            if shifts
+            else "`shifts` required"
         )
     for shift, dim in zip(shifts, dims, strict=True):
         axis = wrap_dim(dim, input.ndim)
@@ -373,7 +375,7 @@ def combinations(input, r=2, with_replacement=False):
 
 @op()
 def diag_embed(input, offset=0, dim1=-2, dim2=-1):
-    """Matrices with the last dimension's elements on a diagonal, zeros elsewhere, in dimensions ``dim1`` and ``dim2``."""
+    """Matrices, in dimensions ``dim1`` and ``dim2``, with the last dimension's elements on a diagonal."""
     n = input.ndim + 1
     a, b = wrap_dim(dim1, n), wrap_dim(dim2, n)
     if a == b:
@@ -404,10 +406,7 @@ def diag(input, diagonal=0, *, out=None):
     n = input._spec.ndim
     if n not in (1, 2):
         raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {n}D")
-    if out is not None:
-        machinery.write_out(out, diag_embed(input, diagonal) if n == 1 else diagonal_copy(input, diagonal))
-        return out
-    return diag_embed(input, diagonal) if n == 1 else diagonal_copy(input, diagonal)
+    return delivered(diag_embed(input, diagonal) if n == 1 else diagonal_copy(input, diagonal), out)
 
 
 @composite()
@@ -435,7 +434,8 @@ def block_diag(*tensors):
     for i, t in enumerate(tensors):
         if t._spec.ndim > 2:
             raise RuntimeError(
-                f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has {t._spec.ndim} dimensions"
+                f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has {t._spec.ndim} "
+                "dimensions"
             )
     if not tensors:
         return Tensor._scalar_tensor(0.0, "cpu").new_empty((1, 0))
@@ -460,7 +460,9 @@ def select_scatter(input, src: Array, dim, index):
     axis = wrap_dim(dim, input.ndim)
     n = input.shape[axis]
     if not -n <= index < n:
-        raise IndexError(f"select(): index {index} out of range for tensor of size {list(input.shape)} at dimension {dim}")
+        raise IndexError(
+            f"select(): index {index} out of range for tensor of size {list(input.shape)} at dimension {dim}"
+        )
     return _embedded(views.SELECT, (axis, index % n), input, src, input.shape[:axis] + input.shape[axis + 1 :])
 
 
@@ -501,7 +503,7 @@ def _part(t: Tensor, dim: int, start: int, stop: int) -> Tensor:
 
 @composite()
 def diff(input, n=1, dim=-1, prepend=None, append=None, *, out=None):
-    """The differences of neighbours along ``dim``, taken ``n`` times; ``prepend`` and ``append`` are joined on first."""
+    """The differences of neighbours along ``dim``, ``n`` times; ``prepend`` and ``append`` are joined on first."""
     if not input._spec.ndim:
         raise RuntimeError("diff expects input to be at least one-dimensional")
     if n < 0:
@@ -515,10 +517,7 @@ def diff(input, n=1, dim=-1, prepend=None, append=None, *, out=None):
         later, sooner = _part(result, axis, 1, size), _part(result, axis, 0, size - 1)
         result = later.logical_xor(sooner) if result.dtype is dtypes.bool_ else later - sooner
     result = result.clone() if n == 0 else result
-    if out is not None:
-        machinery.write_out(out, result)
-        return out
-    return result
+    return delivered(result, out)
 
 
 def _steps(x: Tensor, y: Tensor, dim: int, name: str) -> Tensor:
@@ -573,7 +572,9 @@ def vander(x, N=None, increasing=False):
     columns = x._spec.numel if N is None else N
     if columns < 0:
         raise RuntimeError("N must be non-negative.")
-    powers = [x.new_ones(x._spec.shape, dtype=x.dtype if x.dtype.is_floating_point or x.dtype.is_complex else dtypes.int64)]
+    powers = [
+        x.new_ones(x._spec.shape, dtype=x.dtype if x.dtype.is_floating_point or x.dtype.is_complex else dtypes.int64)
+    ]
     for _ in range(1, columns):
         powers.append(powers[-1] * x)
     made = stack(powers[:columns], 1) if columns else powers[0].new_empty((x._spec.numel, 0))
@@ -581,11 +582,12 @@ def vander(x, N=None, increasing=False):
 
 
 def _spacings(input: Tensor, spacing: Any, dims: Sequence[int]) -> list[Any]:
-    if isinstance(spacing, Tensor) or isinstance(spacing, (int, float)):
+    if isinstance(spacing, (Tensor, int, float)):
         return [spacing] * len(dims)
     if len(spacing) != len(dims):
         raise RuntimeError(
-            f"torch.gradient expected spacing to be unspecified, a scalar, or it's spacing and dim arguments to have the same "
+            "torch.gradient expected spacing to be unspecified, a scalar, or it's spacing and dim arguments to have "
+            "the same "
             f"length, but got a spacing argument of length {len(spacing)} and a dim argument of length {len(dims)}."
         )
     return list(spacing)
@@ -602,7 +604,9 @@ def gradient(input, *, spacing=1, dim=None, edge_order=1):
     for d in dims:
         if input._spec.shape[d] < edge_order + 1:
             raise RuntimeError("torch.gradient expected each dimension size to be at least edge_order+1")
-    return tuple([_derivative(input, s, d, edge_order) for s, d in zip(_spacings(input, spacing, dims), dims, strict=True)])
+    return tuple(
+        [_derivative(input, s, d, edge_order) for s, d in zip(_spacings(input, spacing, dims), dims, strict=True)]
+    )
 
 
 def _derivative(t: Tensor, spacing: Any, axis: int, edge_order: int) -> Tensor:
@@ -656,3 +660,21 @@ def _uneven_derivative(t: Tensor, points: Any, axis: int, edge_order: int) -> Te
             + near / (far * (near + far)) * at(-3)
         )
     return cat([first, middle, last], axis)
+
+
+@composite(namespaces=("Tensor",))
+def fill_diagonal_(self, fill_value, wrap=False):
+    """Write a number on the main diagonal; ``wrap`` starts it again below a tall matrix."""
+    shape = self._spec.shape
+    if len(shape) < 2:
+        raise RuntimeError("dimensions must larger than 1")
+    if len(shape) > 2 and len(set(shape)) > 1:
+        raise RuntimeError("all dimensions of input must be of equal length")
+    length, step = min(shape), sum(self.stride())
+    self.as_strided((length,), (step,), self.storage_offset()).fill_(fill_value)
+    rows, columns = shape[0], shape[1]
+    if wrap and len(shape) == 2 and rows > columns + 1:
+        start = self.stride(0) * (columns + 1)
+        rest = -(-(rows - columns - 1) * columns // (columns + 1))
+        self.as_strided((rest,), (step,), self.storage_offset() + start).fill_(fill_value)
+    return self

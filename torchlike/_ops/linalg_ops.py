@@ -74,12 +74,19 @@ def _check_matrix_norm(A: Any, dtype: Any) -> None:
     check_norm_dtype(dtype, A, "linalg.matrix_norm")
 
 
+def _reduced(values: Tensor, how: str, dim: int, keepdim: bool) -> Tensor:
+    """``values`` reduced over ``dim``; the largest of none is zero."""
+    if how == "amax" and not values._spec.shape[dim]:
+        how = "sum"
+    return getattr(values, how)(dim, keepdim)
+
+
 def _singular_norm(A: Tensor, dims: tuple[int, int], reduce: str, keepdim: bool) -> Tensor:
     """A function of the singular values of the matrices in two dimensions."""
     rows, columns = dims
     rest = [d for d in range(A._spec.ndim) if d not in dims]
     values = svdvals(A if (*rest, rows, columns) == tuple(range(A._spec.ndim)) else A.permute(*rest, rows, columns))
-    result = getattr(values, reduce)(-1, keepdim)
+    result = _reduced(values, reduce, -1, keepdim)
     if not keepdim:
         return result
     back = np.argsort([*rest, rows, columns]).tolist()
@@ -114,7 +121,7 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=No
     sums = reductions.vector_norm(A, 1.0, (rows,), bool(keepdim), dtype)
     if not keepdim and columns > rows:
         columns -= 1
-    return deliver(getattr(sums, largest)(columns, bool(keepdim)), out)
+    return deliver(_reduced(sums, largest, columns, bool(keepdim)), out)
 
 
 @composite(namespaces=("linalg",))

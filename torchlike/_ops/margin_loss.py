@@ -15,6 +15,7 @@ from torchlike._ops.loss import legacy_reduction, looked_at
 from torchlike._ops.op import REGISTRY, Array, Promote, broadcast_shapes, composite, op, pointwise
 from torchlike._ops.regression_loss import _by_reduction as by_reduction
 from torchlike._ops.regression_loss import apply_reduction, check_tensors, chosen_reduction
+from torchlike._tensor.dtypes import get_default_dtype
 from torchlike._tensor.tensor import Tensor
 
 _F = ("nn.functional",)
@@ -23,6 +24,20 @@ _F = ("nn.functional",)
 def _rest(x: Any) -> Any:
     """``max(x, 0)``, its gradient one at zero."""
     return choose(lax.ge(x, constant(x, 0)), x, constant(x, 0))
+
+
+def _check_mean(x: Any, reduction: str) -> None:
+    if kind(x) in "iu" and reduction == "mean":
+        raise RuntimeError(
+            "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: "
+            f"{type_name_of(x)}"
+        )
+
+
+def _is(target: Any, number: int) -> Any:
+    """Where the target is 1, or -1; a type without a sign has no -1."""
+    target = convert(target, np.int64) if kind(target) == "u" else target
+    return lax.eq(target, constant(target, number))
 
 
 # Pairs.
@@ -38,15 +53,11 @@ def _hinge_embedding(input, other, margin, reduction):
         )
     if kind(input) == "c":
         raise NotImplementedError("clamp is not supported for complex types")
-    if kind(input) in "iu" and reduction == "mean":
-        raise RuntimeError(
-            "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: "
-            f"{type_name_of(input)}"
-        )
+    _check_mean(input, reduction)
     zero = constant(input, 0)
     missing = _rest(lax.sub(constant(input, margin), input))
-    apart = choose(lax.ne(other, constant(other, 1)), missing, zero)
-    near = choose(lax.ne(other, constant(other, -1)), input, zero)
+    apart = choose(_is(other, 1), zero, missing)
+    near = choose(_is(other, -1), zero, input)
     return reduced(lax.add(apart, near), reduction)
 
 
@@ -63,6 +74,9 @@ def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=No
 def _margin_ranking(input, other, target: Array, margin, reduction):
     """What is missing to the margin between a higher and a lower score."""
     gap = lax.mul(lax.neg(target), lax.sub(input, other))
+    if kind(gap) in "iu" and isinstance(margin, float):
+        gap = convert(gap, get_default_dtype().np)
+    _check_mean(gap, reduction)
     return reduced(_rest(lax.add(gap, constant(gap, margin))), reduction)
 
 
@@ -102,16 +116,17 @@ def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="m
 @op(namespaces=("_private",), name="_cosine_embedding", node=by_reduction("AddBackward0"))
 def _cosine_embedding(input1: Array, input2: Array, target: Array, margin, reduction):
     """How far the cosine is from one, or above the margin."""
-    dtype = input1.dtype
     a, b = widened(input1), widened(input2)
     axis = target.ndim
-    tiny = constant(a, 1e-12)
-    total = lambda x, y: lax.reduce_sum(lax.mul(x, y), (axis,))  # noqa: E731
+    work = get_default_dtype().np if kind(a) in "iu" else a.dtype
+    dtype = work if kind(a) in "iu" else input1.dtype
+    tiny = np.asarray(1e-12, work)
+    total = lambda x, y: lax.reduce_sum(convert(lax.mul(x, y), work), (axis,))  # noqa: E731
     lengths = lax.sqrt(lax.mul(lax.add(total(a, a), tiny), lax.add(total(b, b), tiny)))
     cosine = lax.div(total(a, b), lengths)
     zero = constant(cosine, 0)
-    near = choose(lax.eq(target, constant(target, 1)), lax.sub(constant(cosine, 1), cosine), zero)
-    apart = choose(lax.eq(target, constant(target, -1)), _rest(lax.sub(cosine, constant(cosine, margin))), zero)
+    near = choose(_is(target, 1), lax.sub(constant(cosine, 1), cosine), zero)
+    apart = choose(_is(target, -1), _rest(lax.sub(cosine, constant(cosine, margin))), zero)
     return convert(reduced(lax.add(near, apart), reduction), dtype)
 
 

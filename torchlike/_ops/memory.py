@@ -294,14 +294,20 @@ def check_fits(number: complex, dtype: Dtype) -> None:
         raise RuntimeError(f"value cannot be converted to type {name} without overflow")
 
 
+def number_array(number: complex, dtype: Dtype) -> np.ndarray:
+    """A 0-dim array of a Python number in ``dtype``."""
+    one = np.array(number)
+    if one.dtype.kind == "c" and not dtype.is_complex and dtype is not dtypes.bool_:
+        one = one.real
+    with np.errstate(all="ignore"):
+        return one.astype(dtype.np)
+
+
 def _filled(t: Tensor, number: Any) -> Value:
     if isinstance(number, int) and not -(1 << 63) <= number < 1 << 64:
         raise OverflowError("int too big to convert")
     check_fits(number, t.dtype)
-    one = np.array(number)
-    if one.dtype.kind == "c" and not t.is_complex():
-        one = one.real
-    return concrete(np.full(t._spec.shape, one.astype(t._spec.dtype)))
+    return concrete(np.full(t._spec.shape, number_array(number, t.dtype)))
 
 
 def _overwrite(t: Tensor, number: Any, name: str) -> Tensor:

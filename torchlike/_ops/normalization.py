@@ -18,6 +18,7 @@ from jax import lax
 
 from torchlike._ops.bodies import constant, convert, count, kind, type_name_of, widened
 from torchlike._ops.op import REGISTRY, Array, Number, composite, op
+from torchlike._tensor.dtypes import get_default_dtype
 from torchlike._tensor.tensor import Tensor, assign, value_of
 
 _F = ("nn.functional",)
@@ -512,8 +513,11 @@ def _local_response_norm(input, size, alpha, beta, k):
     window, padding = (1, size, *ones), [(0, 0), (size // 2, (size - 1) // 2), *[(0, 0)] * len(ones)]
     total = lax.reduce_window(lax.mul(x, x), constant(x, 0), lax.add, window, (1,) * x.ndim, padding)
     mean = lax.div(total, constant(x, size))
+    if kind(x) in "iu":
+        x, mean = (convert(a, get_default_dtype().np) for a in (x, mean))
     base = lax.add(lax.mul(mean, constant(x, alpha)), constant(x, k))
-    return _like(lax.div(x, lax.pow(base, constant(x, beta))), input)
+    out = lax.div(x, lax.pow(base, constant(x, beta)))
+    return out if kind(input) in "iu" else _like(out, input)
 
 
 @composite(namespaces=_F)

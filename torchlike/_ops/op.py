@@ -17,7 +17,7 @@ import numpy as np
 from jax import lax
 
 from torchlike._engine.instance import Instance, Kernel, number_key
-from torchlike._engine.trace import record, threads
+from torchlike._engine.trace import Trace, record, threads
 from torchlike._engine.value import Spec, Value, concrete
 from torchlike._ops import arguments
 from torchlike._tape.graph import Bridge, CopySlices, OpNode, next_sequence, node_class, observed, observers
@@ -232,26 +232,51 @@ def register_parameter_type(cls: type) -> None:
 
 
 def call(op: Op, args: Sequence[Any], static: Any) -> Any:
-    """Apply an operator to tensors and numbers: record it, wrap its outputs, put it on the tape.
-
-    What stands in this function is the recording path: plain tensors on the host and numbers that are constants of the
-    program. Everything else takes ``_call_any``.
-    """
+    """Apply an operator to tensors and numbers: record it, wrap its outputs, put it on the tape."""
     state = threads
-    trace = state.trace
+    recorded = _record_known(op, args, static, state.trace, state.grad_enabled and op.differentiable)
+    if recorded is None:
+        return _call_any(op, args, static)
+    outs, instance, edges = recorded
+    t = _new(Tensor)
+    t._storage = storage = Storage(outs[0], CPU)
+    t._spec = outs[0].spec
+    if edges is not None:
+        t._edge = (_node(op, static, instance, args, storage, outs, edges), 0)
+        t._requires_grad = True
+    return t
+
+
+def _record_known(op: Op, args: Sequence[Any], static: Any, trace: Trace, tracking: bool) -> tuple | None:
+    """The recording path: the output values, instance and edges of an operation that the trie knows.
+
+    It takes tensors on the host, views of them that are read already or can be, and numbers that are constants of the
+    program, for an operator with one result. None, and nothing recorded, for everything else.
+    """
     epoch = trace.epoch
     values = trace.values
     start = len(values)
-    tracking = state.grad_enabled and op.differentiable
     key = [op.kernel, static, ()]
     edges = None
+    unread = None
     for a in args:
         cls = type(a)
         if cls is Tensor or cls is Parameter:
             storage = a._storage
-            v = storage.value
-            if a._view is not None or storage.host_array is not None or storage.device is not CPU:
+            view = a._view
+            if storage.host_array is not None or storage.device is not CPU:
                 break
+            if view is None:
+                v = storage.value
+                edge = (a._edge or (a, 0)) if tracking and a._requires_grad else None
+            else:
+                if op.elementwise and not view.is_contiguous():
+                    break
+                if view.read_at != storage.writes:
+                    unread = a
+                    break
+                v = view.read_value
+                edge = edge_of(a) if tracking else None
             if v.epoch is epoch:
                 key.append(v.slot)
             elif v.array is None:
@@ -261,10 +286,10 @@ def call(op: Op, args: Sequence[Any], static: Any) -> Any:
                 v.slot = len(values)
                 values.append(v)
                 key.append(v.spec)
-            if tracking and a._requires_grad:
+            if edge is not None:
                 if edges is None:
                     edges = []
-                edges.append(a._edge or (a, 0))
+                edges.append(edge)
                 key[2] += (len(key) - 4,)
         elif cls in _NUMBERS:
             key.append(number_key(a))
@@ -272,19 +297,19 @@ def call(op: Op, args: Sequence[Any], static: Any) -> Any:
             break
     else:
         child = trace.position.children.get(tuple(key))
-        if child is not None:
-            instance = child.instance
-            if instance.n_out == 1:
-                outs = trace.advance(child)
-                t = _new(Tensor)
-                t._storage = storage = Storage(outs[0], CPU)
-                t._spec = outs[0].spec
-                if edges is not None:
-                    t._edge = (_node(op, static, instance, args, storage, outs, edges), 0)
-                    t._requires_grad = True
-                return t
+        if child is not None and child.instance.n_out == 1:
+            return trace.advance(child), child.instance, edges
     trace.take_back(start)
-    return _call_any(op, args, static)
+    if unread is not None:
+        value_of(unread)  # recorded before the operation that wants it
+        return _record_known(op, args, static, trace, tracking)
+    return None
+
+
+def _value_read(t: Tensor) -> Value:
+    """What a tensor shows, where that was read just now."""
+    view = t._view
+    return t._storage.value if view is None else view.read_value  # type: ignore[return-value]
 
 
 def _node(op: Op, static, instance: Instance, args, out: Storage, outs: list[Value], edges) -> OpNode:
@@ -297,11 +322,11 @@ def _node(op: Op, static, instance: Instance, args, out: Storage, outs: list[Val
         node.residuals = ()
         return observed(node) if observers else node
     n = len(args)
-    node.residuals = [args[p]._storage.value if p < n else outs[p - n] for p in instance.residuals]
+    node.residuals = [_value_read(args[p]) if p < n else outs[p - n] for p in instance.residuals]
     node.saved = saved = [args[p]._storage if p < n else out for p in instance.checked]
     node.versions = [s.version for s in saved]
     if instance.opaque:
-        node.inputs = [args[i]._storage.value for i in instance.arrays]
+        node.inputs = [_value_read(args[i]) for i in instance.arrays]
     return observed(node, args, outs) if observers else node
 
 
@@ -472,19 +497,26 @@ def call_inplace(op: Op, args: Sequence[Any], static: Any) -> Tensor:
     if not isinstance(target, Tensor):
         raise TypeError(f"{op.name}_(): argument 'input' (position 1) must be Tensor, not {type(target).__name__}")
     state = threads
+    if _is_simple_target(target, args, state.grad_enabled):
+        recorded = _record_known(op, args, static, state.trace, False)
+        if recorded is not None and recorded[0][0].spec is target._spec:
+            storage = target._storage
+            storage.write(recorded[0][0])
+            if not target._untracked:
+                storage.version += 1
+            return target
     mask = ()
     check_inplace(target, args[1:])
-    if state.grad_enabled:
-        if op.differentiable:
-            mask = tuple([i for i, a in enumerate(args) if isinstance(a, Tensor) and a.requires_grad])
+    if state.grad_enabled and op.differentiable:
+        mask = tuple([i for i, a in enumerate(args) if isinstance(a, Tensor) and a.requires_grad])
     inputs = [arguments.value_or_number(op, a) for a in args]
     # As it is where the result has the target's spec anyway, else cast to the target's type.
     outs, instance = state.trace.record(op.kernel, static, inputs, mask)
-    if instance.single is not target._spec or mask:
+    if instance.out_specs[0] is not target._spec:
         check_inplace_dtype(op, target, inputs)
         outs, instance = state.trace.record(op.kernel, (static[0], static[1], target._spec.dtype), inputs, mask)
         write_inplace(target, op, static, instance, args, inputs, outs, mask)
-    elif target._view is None and not (state.grad_enabled and target._edge is not None):
+    elif not mask and target._view is None and not (state.grad_enabled and target._edge is not None):
         storage = target._storage
         storage.write(outs[0])
         if not target._untracked:
@@ -492,6 +524,21 @@ def call_inplace(op: Op, args: Sequence[Any], static: Any) -> Tensor:
     else:
         write_inplace(target, op, static, instance, args, inputs, outs, mask)
     return target
+
+
+def _is_simple_target(target: Tensor, args: Sequence[Any], grad_enabled: bool) -> bool:
+    """Whether a write to ``target`` is no business of the tape and of no other tensor that takes part in it."""
+    if target._view is not None:
+        return False
+    storage = target._storage
+    for a in args:
+        cls = type(a)
+        if cls is Tensor or cls is Parameter:
+            if grad_enabled and (a._requires_grad or a._base_tensor is not None):
+                return False
+            if a._storage is storage and a is not target:
+                return False
+    return True
 
 
 def check_inplace_dtype(op: Op, target: Tensor, inputs: Sequence[Any]) -> None:
@@ -585,6 +632,19 @@ def call_out(op: Op, out: Any, args: Sequence[Any], static: Any) -> Any:
             write_out(target, result)
         return type(results)(out) if op.returns is None else op.returns(tuple(out))
     write_out(out, results)
+    return out
+
+
+def apply(op: Op, args: Sequence[Any], static: Any, out: Any = None) -> Any:
+    """Apply an operator, writing its results to ``out`` where that is given."""
+    return call(op, args, static) if out is None else call_out(op, out, args, static)
+
+
+def delivered(result: Tensor, out: Tensor | None) -> Tensor:
+    """A result, written to ``out`` where that is given."""
+    if out is None:
+        return result
+    write_out(out, result)
     return out
 
 

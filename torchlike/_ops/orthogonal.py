@@ -8,6 +8,7 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
+from torchlike._engine.trace import threads
 from torchlike._ops.bodies import constant, kind, type_name_of
 from torchlike._ops.factorizations import solve_triangle
 from torchlike._ops.linalg_common import (
@@ -28,6 +29,7 @@ from torchlike._ops.linalg_common import (
     with_gradient,
 )
 from torchlike._ops.op import Array, composite, op
+from torchlike._tensor.tensor import Tensor
 from torchlike.return_types import named
 
 # QR: A = Q R.
@@ -124,7 +126,12 @@ def _compact_qr(x: Any) -> tuple:
     return transposed(transposed_factors), scales
 
 
-@op(returns=("geqrf", ("a", "tau")))
+def _refuse_complex_history(input: Any) -> None:
+    if isinstance(input, Tensor) and input.is_complex() and input.requires_grad and threads.grad_enabled:
+        raise RuntimeError("geqrf does not support automatic differentiation for outputs with complex dtype.")
+
+
+@op(returns=("geqrf", ("a", "tau")), check=lambda input: _refuse_complex_history(input))
 def geqrf(input, *, out=None):
     """QR in LAPACK's compact form: R above the reflectors, and the reflectors' scales ``tau``."""
     if input.ndim < 2:

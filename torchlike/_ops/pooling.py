@@ -437,7 +437,7 @@ def _avg_pool(input, kernel, stride, padding, ceil_mode, count_include_pad, divi
     n = len(kernel)
     ones = (1,) * n
     (_check_as_plane if n == 1 else _check_windows)(input, kernel, stride, padding, ones, ceil_mode)
-    if kind(input) in "bc" or (n == 3 and kind(input) != "f"):
+    if kind(input) in "bc":
         raise NotImplementedError(f"\"avg_pool{max(n, 2)}d\" not implemented for '{type_name_of(input)}'")
     windows = Windows(input.shape, kernel, stride, padding, ones, ceil_mode)
     return convert(_averages(widened(input), windows, count_include_pad, divisor), input.dtype)

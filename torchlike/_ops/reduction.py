@@ -29,15 +29,15 @@ from torchlike._ops.bodies import (
     type_name_of,
     widened,
 )
-from torchlike._ops.elementwise import maximum, minimum
-from torchlike._ops.op import call, call_out, composite, reduction
+from torchlike._ops.bounds import maximum, minimum
+from torchlike._ops.op import apply, composite, delivered, reduction
 from torchlike._tensor import dtypes
 from torchlike._tensor.promotion import SCALAR_TYPE_NAMES
 from torchlike._tensor.tensor import Tensor, wrap_dim
 
 
 def _accumulated(x: Any, dtype: Any) -> tuple[Any, np.dtype]:
-    """The input as a sum or product takes it, and the type of the result: int64 for integers, float32 inside for halves."""
+    """The input as a sum or product takes it, halves in float32, and the type of the result: int64 for integers."""
     target = dtype.np if dtype is not None else INT64 if kind(x) in "biu" else np.dtype(x.dtype)
     return widened(machinery._cast(x, target)), target
 
@@ -81,7 +81,8 @@ def _mean_type(x: Any, dtype: Any) -> np.dtype:
     if target.kind in "biu":
         which, name = ("Input", type_name_of(x)) if dtype is None else ("Optional", SCALAR_TYPE_NAMES[dtype])
         raise RuntimeError(
-            f"mean(): could not infer output dtype. {which} dtype must be either a floating point or complex dtype. Got: {name}"
+            f"mean(): could not infer output dtype. {which} dtype must be either a floating point or complex dtype. "
+            f"Got: {name}"
         )
     return target
 
@@ -105,17 +106,12 @@ def mean(input, dim=None, keepdim=False, *, dtype=None, out=None):
 def nanmean(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """The mean of the elements that are not NaN."""
     if not (input.dtype.is_floating_point or input.dtype.is_complex):
-        raise RuntimeError(f"nanmean(): expected input to have floating point or complex dtype but got {SCALAR_TYPE_NAMES[input.dtype]}")
+        raise RuntimeError(
+            "nanmean(): expected input to have floating point or complex dtype but got "
+            f"{SCALAR_TYPE_NAMES[input.dtype]}"
+        )
     factor = input.isnan().detach().logical_not().sum(dim, keepdim)
-    return _delivered(input.nansum(dim, keepdim, dtype=dtype).div(factor), out)
-
-
-def _delivered(result: Any, out: Any) -> Any:
-    """The result, written to ``out`` where that is given."""
-    if out is None:
-        return result
-    machinery.write_out(out, result)
-    return out
+    return delivered(input.nansum(dim, keepdim, dtype=dtype).div(factor), out)
 
 
 @reduction(node=_numbered("Prod"))
@@ -149,6 +145,19 @@ def count_nonzero(input, dim=None):
     return lax.reduce_sum(convert(truth(input), INT64), axes)
 
 
+@composite(namespaces=("Tensor",))
+def sum_to_size(self, *size):
+    """The sum over the dimensions in which this tensor is larger than ``size``, to which it has to be expandable."""
+    shape = tuple(size[0] if len(size) == 1 and isinstance(size[0], (tuple, list)) else size)
+    have = self._spec.shape
+    lead = len(have) - len(shape)
+    if lead < 0 or any(n not in (1, have[lead + i]) for i, n in enumerate(shape)):
+        raise RuntimeError(f"size {{{list(shape)}}} is not expandable to size {{{list(have)}}}.")
+    axes = [d for d in range(len(have)) if d < lead or (shape[d - lead] == 1 and have[d] != 1)]
+    result = self.sum(axes, True) if axes else self
+    return result.view(shape) if lead else result
+
+
 # Extrema.
 
 
@@ -167,7 +176,8 @@ def _extreme_all(name: str, reduce: Callable) -> Callable:
     def body(input):
         if not input.size:
             raise RuntimeError(
-                f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the "
+                f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim "
+                "with the "
                 "'dim' argument."
             )
         _no_complex(f"{name}_all", input)
@@ -196,7 +206,8 @@ def _extreme_along(name: str, reduce: Callable, find: Callable) -> Callable:
 
     body.__doc__ = f"The {name}imum along a dimension, and where it is."
     return reduction(
-        name=f"_{name}_along", namespaces=("_private",), node=f"{name.capitalize()}Backward0", returns=(name, ("values", "indices"))
+        name=f"_{name}_along", namespaces=("_private",), node=f"{name.capitalize()}Backward0",
+        returns=(name, ("values", "indices")),
     )(body)  # fmt: skip
 
 
@@ -216,9 +227,9 @@ def _of_overloads(every: Callable, along: Callable, pairwise: Callable) -> Calla
         if other is not _NOTHING:
             return pairwise(input, other, out=out)
         if dim is _NOTHING or dim is None:
-            return every(input) if out is None else call_out(every.operator, out, (input,), (None, (), None))
+            return apply(every.operator, (input,), (None, (), None), out)
         static = (None, (int(dim), bool(keepdim)), None)
-        return call(along.operator, (input,), static) if out is None else call_out(along.operator, out, (input,), static)
+        return apply(along.operator, (input,), static, out)
 
     return function
 
@@ -226,7 +237,8 @@ def _of_overloads(every: Callable, along: Callable, pairwise: Callable) -> Calla
 def _declare_overloads(name: str, function: Callable) -> None:
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (
-        f"The {name}imum of all elements; with ``dim`` a named tuple of the {name}ima along it and of their indices; with "
+        f"The {name}imum of all elements; with ``dim`` a named tuple of the {name}ima along it and of their indices; "
+        "with "
         f"``other`` the element-by-element {name}imum of two tensors."
     )
     composite(name=name)(function)
@@ -241,7 +253,8 @@ def _check_extreme(name: str, kernel: str, x: Any, axes: tuple[int, ...], dim: A
     if not x.size:
         if dim in (None, ()):
             raise RuntimeError(
-                f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the "
+                f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim "
+                "with the "
                 "'dim' argument."
             )
         _no_elements(name, x, axes)
@@ -267,7 +280,9 @@ def amin(input, dim=(), keepdim=False, *, out=None):
 def aminmax(input, *, dim=None, keepdim=False, out=None):
     """The minimum and the maximum, of everything or along ``dim``."""
     if dim is None and not input.size:
-        raise RuntimeError("aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.")
+        raise RuntimeError(
+            "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity."
+        )
     axes = axes_of(dim, input.ndim)
     _no_complex("aminmax_cpu", input)
     return tuple(reduced(f(input, axes), axes, keepdim) for f in (lax.reduce_min, lax.reduce_max))
@@ -363,9 +378,12 @@ def _moment(name: str, root: bool, with_mean: bool, doc: str) -> None:
             dim, unbiased = None, dim
         if unbiased is not None and not isinstance(unbiased, bool):
             raise TypeError(
-                f"{name}() received an invalid combination of arguments - got ({_types(input, dim, unbiased)}), but expected one "
-                "of:\n * (Tensor input, tuple of ints dim = None, *, Number correction = None, bool keepdim = False, Tensor out = "
-                "None)\n * (Tensor input, tuple of ints dim, bool unbiased = True, bool keepdim = False, *, Tensor out = None)\n"
+                f"{name}() received an invalid combination of arguments - got ({_types(input, dim, unbiased)}), but "
+                "expected one "
+                "of:\n * (Tensor input, tuple of ints dim = None, *, Number correction = None, bool keepdim = False, "
+                "Tensor out = "
+                "None)\n * (Tensor input, tuple of ints dim, bool unbiased = True, bool keepdim = False, *, Tensor "
+                "out = None)\n"
                 " * (Tensor input, bool unbiased = True)\n"
             )
         if correction is None:
@@ -373,15 +391,14 @@ def _moment(name: str, root: bool, with_mean: bool, doc: str) -> None:
         axes = axes_of(tuple(dim) if isinstance(dim, list) else dim, input._spec.ndim)
         if count(input._spec, axes) <= correction:
             warnings.warn(
-                f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor (input "
+                f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor "
+                "(input "
                 "numel divided by output numel).",
                 UserWarning,
                 stacklevel=2,
             )
         static = (None, (axes if dim is not None else None, correction, bool(keepdim)), None)
-        if out is not None:
-            return call_out(operator, out, (input,), static)
-        return call(operator, (input,), static)
+        return apply(operator, (input,), static, out)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc + (
@@ -441,7 +458,8 @@ def vector_norm(input, ord=2, dim=None, keepdim=False, dtype=None):
     axes = axes_of(dim, input.ndim)
     if (ord < 0 or ord == math.inf) and not count(input, axes):
         raise RuntimeError(
-            f"linalg.vector_norm cannot compute the {ord:g} norm on an empty tensor because the operation does not have an "
+            f"linalg.vector_norm cannot compute the {ord:g} norm on an empty tensor because the operation does not "
+            "have an "
             "identity"
         )
     x = widened(machinery._cast(input, target))
@@ -455,11 +473,11 @@ def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
         if p == "nuc":
             from torchlike import linalg
 
-            return _delivered(linalg.matrix_norm(input, "nuc", (-2, -1) if dim is None else dim, keepdim), out)
+            return delivered(linalg.matrix_norm(input, "nuc", (-2, -1) if dim is None else dim, keepdim), out)
         if p != "fro":
             raise RuntimeError(f"only valid string values are 'fro' and 'nuc', found {p}")
     order = 2.0 if p is None or p == "fro" else float(p)
-    return _delivered(vector_norm(input, order, dim, keepdim, dtype), out)
+    return delivered(vector_norm(input, order, dim, keepdim, dtype), out)
 
 
 @reduction()
@@ -530,7 +548,7 @@ def _running_extreme(name: str, run: Callable, beats: Callable) -> None:
 
     def function(input, dim, *, out=None):
         static = (None, (int(dim),), None)
-        return call(operator, (input,), static) if out is None else call_out(operator, out, (input,), static)
+        return apply(operator, (input,), static, out)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = body.__doc__

@@ -111,6 +111,15 @@ def _smooth_taps(mode: str, n: int, out: int, factor: float | None, align_corner
     return np.minimum(start[:, None] + taps, n - 1), weights.astype(kind_of)
 
 
+def _in_fixed_point(weights: np.ndarray) -> np.ndarray:
+    """Weights rounded to 16-bit integers over the largest power of two at which they fit."""
+    top, bits = float(weights.max()), 0
+    while bits < 22 and int(0.5 + top * 2 ** (bits + 1)) < 1 << 15:
+        bits += 1
+    scaled = weights.astype(np.float64) * 2**bits
+    return np.trunc(scaled + np.where(scaled < 0, -0.5, 0.5)) / 2**bits
+
+
 def _resample(x: Any, axis: int, taps: np.ndarray, weights: np.ndarray) -> Any:
     """One dimension resampled."""
     n, out = x.shape[axis], len(taps)
@@ -167,7 +176,7 @@ def _upsample(input, size, factors, mode, align_corners, antialias):
         names = {"linear": "upsample_linear1d", "trilinear": "upsample_trilinear3d"}
         name = names.get(mode, "upsample_bilinear2d" if mode == "bilinear" else "upsample_bicubic2d")
         raise NotImplementedError(f"\"compute_indices_weights_{mode.removeprefix('bi').removeprefix('tri')}\" not implemented for '{type_name_of(input)}'")
-    x = convert(input, np.float32) if is_byte else widened(input)
+    x = convert(input, np.float64) if is_byte else widened(input)
     kind_of = np.float64 if x.dtype == np.float64 else np.float32
     for i in range(n - 1, -1, -1):
         arguments = (inside[i], size[i], factors[i], align_corners, kind_of)
@@ -177,9 +186,11 @@ def _upsample(input, size, factors, mode, align_corners, antialias):
             taps = _smooth_taps(mode, *arguments)
         else:
             taps = (_cubic_taps if mode == "bicubic" else _linear_taps)(*arguments)
-        x = _resample(x, lead + i, *taps)
-    if is_byte:
-        x = lax.clamp(np.float32(0), lax.round(x, lax.RoundingMethod.AWAY_FROM_ZERO), np.float32(255))
+        if is_byte:  # weights are whole numbers over a power of two, and bytes are kept as such between the passes
+            x = _resample(x, lead + i, taps[0], _in_fixed_point(taps[1]))
+            x = lax.clamp(np.float64(0), lax.floor(lax.add(x, np.float64(0.5))), np.float64(255))
+        else:
+            x = _resample(x, lead + i, *taps)
     return convert(x, input.dtype)
 
 

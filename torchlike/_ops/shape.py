@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,6 +28,13 @@ def _sizes(given: Sequence[Any]) -> tuple[int, ...]:
     if len(given) == 1 and isinstance(given[0], (tuple, list)):
         given = given[0]
     return tuple([n if type(n) is int else n.__index__() for n in given])
+
+
+def _required(named: dict[str, Any], function: str, name: str) -> tuple:
+    """The argument of this name, for a function that was given no positional ones."""
+    if name not in named:
+        raise TypeError(f'{function}() missing 1 required positional arguments: "{name}"')
+    return (named[name],)
 
 
 def _view(
@@ -77,6 +85,11 @@ def view(self, *shape, dtype=None):
         len(shape) == 1 and hasattr(shape[0], "is_floating_point") and not isinstance(shape[0], Tensor)
     ):
         return _view_as_dtype(self, shape[0] if dtype is None else dtype)
+    if not shape:
+        raise TypeError(
+            "view() received an invalid combination of arguments - got (), but expected one of:\n * (torch.dtype dtype)\n"
+            " * (tuple of ints size)\n"
+        )
     size = infer_size(_sizes(shape), self._spec.numel)
     strides = views.view_strides(self._spec.shape, strides_of(self), size)
     if strides is None:
@@ -119,7 +132,7 @@ def _view_as_dtype(t: Tensor, dtype: Any) -> Tensor:
 @composite()
 def reshape(input, *shape, **named):
     """The elements in another shape: a view where one is possible, a copy where not."""
-    size = infer_size(_sizes(shape or (named["shape"],)), input._spec.numel)
+    size = infer_size(_sizes(shape or _required(named, "reshape", "shape")), input._spec.numel)
     strides = views.view_strides(input._spec.shape, strides_of(input), size)
     if strides is None:
         return _reshaped(
@@ -155,7 +168,7 @@ def _permuted(t: Tensor, order: tuple[int, ...], name: str) -> Tensor:
 @composite()
 def permute(input, *dims, **named):
     """The dimensions in another order, sharing memory."""
-    order = _sizes(dims or (named["dims"],))
+    order = _sizes(dims or _required(named, "permute", "dims"))
     if len(order) != input._spec.ndim:
         raise RuntimeError(
             "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired "
@@ -213,9 +226,12 @@ def movedim(input, source, destination):
 def _matrix_transpose(name: str, conjugate: bool) -> property:
     def get(self):
         n = self._spec.ndim
-        if name in ("mT", "mH") and n < 2:
+        if n == 0:
+            hint = "Consider using x.conj()." if conjugate else "This function is the identity in these cases."
+            warnings.warn(f"Tensor.{name} is deprecated on 0-D tensors. {hint}", UserWarning, stacklevel=2)
+        elif name != "H" and n < 2:
             raise RuntimeError(f"tensor.{name} is only supported on matrices or batches of matrices. Got {n}-D tensor.")
-        if name == "H" and n not in (0, 2):
+        elif name == "H" and n != 2:
             raise RuntimeError(
                 f"tensor.H is only supported on matrices (2-D tensors). Got {n}-D tensor."
                 + (" For batches of matrices, consider using tensor.mH" if n > 2 else "")
@@ -228,15 +244,19 @@ def _matrix_transpose(name: str, conjugate: bool) -> property:
 
 def _get_T(self):
     n = self._spec.ndim
-    if n != 2 and n != 0:
-        import warnings
-
+    if n == 0:
+        warnings.warn(
+            "Tensor.T is deprecated on 0-D tensors. This function is the identity in these cases.",
+            UserWarning,
+            stacklevel=2,
+        )
+    elif n != 2:
         warnings.warn(
             "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it will throw "
             "an error in a future release. Consider `x.mT` to transpose batches of matrices or "
             "`x.permute(*torch.arange(x.ndim - 1, -1, -1))` to reverse the dimensions of a tensor.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=2,
         )
     return _permuted(self, tuple(range(n))[::-1], "PermuteBackward0")
 
@@ -287,6 +307,9 @@ def squeeze(input, dim=None):
     else:
         many = isinstance(dim, (tuple, list))
         dims = _dims(dim if many else (dim,), n)
+        for d in dims:
+            if dims.count(d) > 1:
+                raise RuntimeError(f"dim {d} appears multiple times in the list of dims")
         drop, name = {d for d in dims if n and shape[d] == 1}, "SqueezeBackward2" if many else "SqueezeBackward1"
     keep = [d for d in range(n) if d not in drop]
     shape = tuple(shape[d] for d in keep)
@@ -319,6 +342,10 @@ def unflatten(input, dim, sizes):
     """Dimension ``dim`` split into dimensions of these sizes."""
     dim = wrap_dim(dim, input._spec.ndim)
     sizes = tuple(sizes)
+    if not input._spec.ndim:
+        raise RuntimeError(
+            "unflatten got an unexpected error:\nDimension specified as 0 but tensor has no dimensions"
+        )
     if not sizes:
         raise RuntimeError("unflatten: sizes must be non-empty")
     n = input._spec.shape[dim]
@@ -334,7 +361,7 @@ def unflatten(input, dim, sizes):
 @composite(namespaces=("Tensor",))
 def expand(self, *sizes, implicit=False, **named):
     """Dimensions of size one repeated to these sizes without copying; -1 keeps a dimension as it is."""
-    size = _sizes(sizes or (named["size"],))
+    size = _sizes(sizes or _required(named, "expand", "size"))
     shape, strides = self._spec.shape, strides_of(self)
     lead = len(size) - len(shape)
     if lead < 0:

@@ -8,9 +8,8 @@ import numpy as np
 from jax import lax
 
 from torchlike._ops import bodies
-from torchlike._ops import op as machinery
 from torchlike._ops.bodies import INT64, constant, convert, evenly, kind, positions, selecting, type_name_of
-from torchlike._ops.op import call, call_out, composite, reduction
+from torchlike._ops.op import apply, composite, delivered, reduction
 from torchlike._tensor.promotion import SCALAR_TYPE_NAMES
 from torchlike._tensor.tensor import from_array, host_array, wrap_dim
 
@@ -54,7 +53,7 @@ def sort(input, dim=-1, descending=False, stable=None, *, out=None, axis=None):
     NaN counts as the greatest. Equal elements keep their order whether or not ``stable`` asks for it.
     """
     static = (None, (int(dim if axis is None else axis), bool(descending), stable), None)
-    return call(_sort.operator, (input,), static) if out is None else call_out(_sort.operator, out, (input,), static)
+    return apply(_sort.operator, (input,), static, out)
 
 
 @composite()
@@ -67,10 +66,7 @@ def argsort(input, dim=-1, descending=False, stable=False, axis=None):
 def msort(input, *, out=None):
     """The elements in order along the first dimension."""
     result = sort(input, 0)[0]
-    if out is not None:
-        machinery.write_out(out, result)
-        return out
-    return result
+    return delivered(result, out)
 
 
 @reduction(returns=("topk", ("values", "indices")))
@@ -120,7 +116,7 @@ def kthvalue(input, k, dim=-1, keepdim=False, *, out=None):
 
 
 def _middle(x: Any, axis: int, skip_nan: bool) -> tuple[Any, Any]:
-    """The lower median along an axis and its position, both with the axis kept; NaN where there is one unless skipped."""
+    """The lower median along an axis and its position, with the axis kept; NaN where there is one unless skipped."""
     n = x.shape[axis]
 
     def find(x):
@@ -178,7 +174,7 @@ def _median_body(skip_nan: bool) -> Any:
         if dim is None:
             return every_op(input)
         static = (None, (int(dim), bool(keepdim)), None)
-        return call(along_op.operator, (input,), static) if out is None else call_out(along_op.operator, out, (input,), static)
+        return apply(along_op.operator, (input,), static, out)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (

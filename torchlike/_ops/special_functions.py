@@ -11,10 +11,10 @@ import numpy as np
 from jax import lax
 from jax.scipy import special as jsp
 
-from torchlike._ops import reduction
 from torchlike._ops import op as machinery
+from torchlike._ops import reduction
 from torchlike._ops.bodies import broadcast_numbers, choose, constant, with_slopes
-from torchlike._ops.op import Number, Promote, call, call_out, composite, pointwise
+from torchlike._ops.op import Number, Promote, apply, composite, delivered, pointwise
 from torchlike._tensor import dtypes
 from torchlike._tensor.tensor import Tensor, from_array, host_array
 
@@ -177,10 +177,7 @@ def _order(n: Any) -> int:
 @composite(namespaces=("torch", "special"))
 def polygamma(n, input, *, out=None):
     """The ``n``-th derivative of the digamma function at each element."""
-    static = (None, (_order(n),), None)
-    if out is None:
-        return call(_polygamma_op.operator, (input,), static)
-    return call_out(_polygamma_op.operator, out, (input,), static)
+    return apply(_polygamma_op.operator, (input,), (None, (_order(n),), None), out)
 
 
 @composite(namespaces=("Tensor",), name="polygamma")
@@ -325,7 +322,9 @@ def _xlog1py(x: Any, y: Any) -> Any:
 
 
 def _xlog1py_node(number: str) -> Callable:
-    return pointwise(_TO_FLOAT, name=f"_xlog1py_{number}", namespaces=("_private",), node=f"SpecialXlog1PyBackward{number}")
+    return pointwise(
+        _TO_FLOAT, name=f"_xlog1py_{number}", namespaces=("_private",), node=f"SpecialXlog1PyBackward{number}"
+    )
 
 
 @_xlog1py_node("0")
@@ -353,7 +352,7 @@ def xlog1py(input, other, *, out=None):
         operator = _xlog1py_number.operator
     else:
         operator = (_xlog1py_tensors if isinstance(other, Tensor) else _xlog1py_by_number).operator
-    return call(operator, (input, other), _PLAIN) if out is None else call_out(operator, out, (input, other), _PLAIN)
+    return apply(operator, (input, other), _PLAIN, out)
 
 
 _also("logsumexp", reduction.logsumexp)
@@ -363,7 +362,9 @@ _also("logsumexp", reduction.logsumexp)
 
 
 def _host_type(*operands: Any) -> np.dtype:
-    described = [(x.dtype, 2 if x._spec.ndim else 1) if isinstance(x, Tensor) else (dtypes.of_number(x), 0) for x in operands]
+    described = [
+        (x.dtype, 2 if x._spec.ndim else 1) if isinstance(x, Tensor) else (dtypes.of_number(x), 0) for x in operands
+    ]
     common = machinery.result_type_of(described)
     return (common if common.is_floating_point else dtypes.get_default_dtype()).np
 
@@ -376,19 +377,11 @@ def _scipy(name: str, doc: str, function: str, pick: int | None = None) -> None:
         with np.errstate(all="ignore"):
             found = getattr(special, function)(host_array(input).astype(np.float64))
         found = found if pick is None else found[pick]
-        return _delivered(np.asarray(found).astype(dtype), input, out)
+        return delivered(from_array(np.asarray(found).astype(dtype), input.device), out)
 
     evaluate.__name__ = evaluate.__qualname__ = name
     evaluate.__doc__ = doc
     composite(namespaces=_SPECIAL)(evaluate)
-
-
-def _delivered(array: np.ndarray, like: Any, out: Any) -> Any:
-    result = from_array(array, like.device)
-    if out is None:
-        return result
-    machinery.write_out(out, result)
-    return out
 
 
 _scipy("airy_ai", "The Airy function Ai at each element.", "airy", 0)
@@ -410,12 +403,12 @@ def spherical_bessel_j0(input, *, out=None):
     x = host_array(input).astype(np.float64)
     with np.errstate(all="ignore"):
         found = np.where(np.isinf(x), 0.0, np.sinc(x / math.pi))
-    return _delivered(found.astype(_host_type(input)), input, out)
+    return delivered(from_array(found.astype(_host_type(input)), input.device), out)
 
 
 def _polynomial(name: str, doc: str, start: Callable, step: Callable, shift: Callable = lambda x: x) -> None:
-    """Declare an orthogonal polynomial by its recurrence: ``start(x)`` is that of degree one, ``step(k, x, p, q)`` that of
-    degree k + 1 from those of degrees k and k - 1."""
+    """Declare an orthogonal polynomial by its recurrence: ``start(x)`` is that of degree one, ``step(k, x, p, q)`` that
+    of degree k + 1 from those of degrees k and k - 1."""
 
     def evaluate(input, n, *, out=None):
         dtype = _host_type(input, n)
@@ -428,7 +421,8 @@ def _polynomial(name: str, doc: str, start: Callable, step: Callable, shift: Cal
             for k in range(1, int(degree.max(initial=0)) + 1):
                 result = np.where(degree == k, p, result)
                 q, p = p, step(k, x, p, q)
-        return _delivered(np.asarray(result).astype(dtype), input if isinstance(input, Tensor) else n, out)
+        device = (input if isinstance(input, Tensor) else n).device
+        return delivered(from_array(np.asarray(result).astype(dtype), device), out)
 
     evaluate.__name__ = evaluate.__qualname__ = name
     evaluate.__doc__ = doc
@@ -444,7 +438,8 @@ for _letter, _start, _kind in (
     ("w", lambda x: 2 * x + 1, "fourth"),
 ):  # fmt: skip
     _polynomial(
-        f"chebyshev_polynomial_{_letter}", f"The Chebyshev polynomial of the {_kind} kind of degree ``n_i`` at ``input_i``.",
+        f"chebyshev_polynomial_{_letter}",
+        f"The Chebyshev polynomial of the {_kind} kind of degree ``n_i`` at ``input_i``.",
         _start, _chebyshev_step,
     )  # fmt: skip
     _polynomial(

@@ -11,24 +11,20 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
-from torchlike._ops import op as machinery
 from torchlike._ops.bodies import (
     INT64,
-    axes_of,
     back,
     choose,
     constant,
     convert,
     kind,
     positions,
-    put_rows,
-    reduced,
     selecting,
     take_along,
     type_name_of,
     widened,
 )
-from torchlike._ops.op import Array, Promote, composite, op, reduction
+from torchlike._ops.op import Array, Promote, composite, delivered, op, reduction
 from torchlike._ops.reduction import norm_over
 from torchlike._ops.sorting import sorted_along
 from torchlike._tensor import dtypes
@@ -118,10 +114,7 @@ def _declare_quantile(name: str, skip_nan: bool) -> None:
     def function(input, q, dim=None, keepdim=False, *, interpolation="linear", out=None):
         q = _check_quantile(name, input, q, interpolation)
         result = _quantile(input, q, dim, keepdim, interpolation, skip_nan)
-        if out is not None:
-            machinery.write_out(out, result)
-            return out
-        return result
+        return delivered(result, out)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (
@@ -197,7 +190,7 @@ def renorm(input, p, dim, maxnorm, *, out=None):
 
 @composite()
 def bincount(input, weights=None, minlength=0):
-    """How often each number 0, 1, 2, ... occurs in a one-dimensional tensor, or the sum of the weights of its places."""
+    """How often each number 0, 1, 2, ... occurs in a one-dimensional tensor, or the sum of its places' weights."""
     array = host_array(input)
     if minlength < 0:
         raise RuntimeError("minlength should be >= 0")
@@ -250,7 +243,7 @@ def _counted(values: np.ndarray, edges: Sequence[np.ndarray], weights: Any, dtyp
 
 @composite()
 def histc(input, bins=100, min=0, max=0, *, out=None):
-    """How many elements fall into each of ``bins`` bins of equal width from ``min`` to ``max`` (the elements' own, if both 0)."""
+    """How many elements fall into each of ``bins`` bins from ``min`` to ``max`` (the elements' own, if both are 0)."""
     if not input.dtype.is_floating_point:
         raise NotImplementedError(f"\"histogram_cpu\" not implemented for '{SCALAR_TYPE_NAMES[input.dtype]}'")
     if bins <= 0:
@@ -260,10 +253,7 @@ def histc(input, bins=100, min=0, max=0, *, out=None):
     dtype = values.dtype
     counts = _counted(values.reshape(-1, 1), [_edges(low, high, bins, dtype)], None, dtype)
     result = from_array(counts, input.device)
-    if out is not None:
-        machinery.write_out(out, result)
-        return out
-    return result
+    return delivered(result, out)
 
 
 def _density(counts: np.ndarray, edges: Sequence[np.ndarray]) -> np.ndarray:
@@ -306,7 +296,7 @@ def histogram(input, bins, *, range=None, weight=None, density=False, out=None):
 
 @composite(namespaces=("torch",))
 def histogramdd(input, bins, *, range=None, weight=None, density=False):
-    """The histogram of points, the rows of ``input``, as ``(hist, bin_edges)`` with a tensor of edges for each coordinate."""
+    """The histogram of the rows of ``input`` as ``(hist, bin_edges)``, with a tensor of edges for each coordinate."""
     points = host_array(input)
     n = points.shape[-1]
     points = points.reshape(-1, n)
@@ -330,7 +320,9 @@ def histogramdd(input, bins, *, range=None, weight=None, density=False):
 def _searchsorted(sorted_sequence: Array, input, right, out_int32):
     """Where elements belong in sorted rows."""
     side = "right" if right else "left"
-    common = np.promote_types(sorted_sequence.dtype, input.dtype) if sorted_sequence.dtype != input.dtype else input.dtype
+    common = (
+        np.promote_types(sorted_sequence.dtype, input.dtype) if sorted_sequence.dtype != input.dtype else input.dtype
+    )
     rows, values = convert(sorted_sequence, common), convert(input, common)
     if not rows.size or not values.size:
         return lax.full(values.shape, 0, np.int32 if out_int32 else INT64)
@@ -347,10 +339,7 @@ def _searched(name: str, boundaries: Tensor, values: Any, right: bool, out_int32
     if not isinstance(values, Tensor):
         values = Tensor._scalar_tensor(values, boundaries.device)
     result = _searchsorted(boundaries, values, bool(right), bool(out_int32))
-    if out is not None:
-        machinery.write_out(out, result)
-        return out
-    return result
+    return delivered(result, out)
 
 
 @composite(namespaces=("torch",))
@@ -369,7 +358,8 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
     if sorter is not None:
         if sorter.dtype is not dtypes.int64:
             raise RuntimeError(
-                f"torch.searchsorted(): sorter must be a tensor of long dtype but got dtype {SCALAR_TYPE_NAMES[sorter.dtype]}"
+                "torch.searchsorted(): sorter must be a tensor of long dtype but got dtype "
+                f"{SCALAR_TYPE_NAMES[sorter.dtype]}"
             )
         if sorter._spec.shape != sorted_sequence._spec.shape:
             raise RuntimeError(
@@ -382,12 +372,15 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
     if len(have) != 1 and (not isinstance(input, Tensor) or have[:-1] != want[:-1]):
         if not isinstance(input, Tensor):
             raise RuntimeError(
-                "torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1, but we got "
+                "torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1, but "
+                "we got "
                 f"boundaries tensor dim({len(have)}) and input value's dim(0) numel(1)"
             )
         raise RuntimeError(
-            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and "
-            f"input value tensor must match, but we got boundaries tensor {list(have)} and input value tensor {list(want)}"
+            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries "
+            "tensor and "
+            f"input value tensor must match, but we got boundaries tensor {list(have)} and input value tensor "
+            f"{list(want)}"
         )
     return _searched("searchsorted", sorted_sequence, input, right or side == "right", out_int32, out)
 

@@ -412,6 +412,16 @@ def _bind_transpose(static: Any, inputs: Any) -> Callable:
 TRANSPOSE = Kernel("transpose", _bind_transpose)
 
 
+#: The nodes of some views' gradients, which are themselves views or sums.
+GRADIENT_NAMES = {
+    "TBackward0": "TBackward0", "TransposeBackward0": "TransposeBackward0", "PermuteBackward0": "PermuteBackward0",
+    "ViewBackward0": "ReshapeAliasBackward0", "ReshapeAliasBackward0": "ReshapeAliasBackward0",
+    "UnsafeViewBackward0": "ReshapeAliasBackward0", "UnsqueezeBackward0": "SqueezeBackward1",
+    "SqueezeBackward0": "UnsqueezeBackward0", "SqueezeBackward1": "UnsqueezeBackward0", "ExpandBackward0": "SumBackward1",
+    "AliasBackward0": "AliasBackward0",
+}  # fmt: skip
+
+
 class LinearNode(Node):
     """The node of view steps: their transposes need nothing but the shapes."""
 
@@ -422,6 +432,8 @@ class LinearNode(Node):
 
     def _transposes(self) -> list[tuple]:
         """The static arguments of each step's transpose, the last step's first."""
+        if len(self.chain) == 1:
+            return [(*self.chain[0], self.spec)]
         result, spec = [], self.spec
         for kernel, static in self.chain:
             result.append((kernel, static, spec))
@@ -435,9 +447,10 @@ class LinearNode(Node):
         return (grad,)
 
     def apply_tensors(self, grads: list[Any]) -> Sequence[Any]:
+        name = GRADIENT_NAMES.get(type(self).__name__) or f"{short_name(self)}BackwardBackward0"
         grad = grads[0]
         for static in self._transposes():
-            (grad,) = Bridge.apply(TRANSPOSE, static, [grad], type(self))
+            (grad,) = Bridge.apply(TRANSPOSE, static, [grad], node_class(name))
         return (grad,)
 
 

@@ -40,7 +40,7 @@ class Pass:
         """The nodes and leaves that a gradient reaches in this pass."""
         if self._reached is None:
             if self.wanted is None:
-                self._reached = set(_reachable(self.roots))
+                self._reached = set(reachable(self.roots))
             else:
                 self._reached = _leading_to(self.roots, self.wanted)
         return self._reached
@@ -162,7 +162,7 @@ Bridge.watch_leaves = staticmethod(watch_leaves)
 def _last_visits(roots: Sequence[Edge], needed: set | None) -> dict[Node | None, list[Any]]:
     """For each node, the leaves that get the last part of their gradient from it; under None those that are roots only."""
     oldest: dict[Any, Node | None] = {t: None for t, _ in roots if not isinstance(t, Node)}
-    for node in _reachable(roots):
+    for node in reachable(roots):
         if isinstance(node, Node) and (needed is None or node in needed):
             for edge in node._edges:
                 if edge is not None and not edge[0]._seq:
@@ -208,7 +208,7 @@ def _is_needed(edge: Edge, needed: set, captured: dict) -> bool:
     return edge[0] in needed or edge in captured
 
 
-def _reachable(roots: Sequence[Edge]) -> list[Any]:
+def reachable(roots: Sequence[Edge]) -> list[Any]:
     """The nodes and leaves that can be reached from the roots."""
     order, seen, stack = [], set(), [t for t, _ in roots]
     while stack:
@@ -226,7 +226,7 @@ def _leading_to(roots: Sequence[Edge], wanted: Sequence[Edge]) -> set:
     """The targets from which a wanted edge can be reached, themselves included."""
     goals = {target for target, _ in wanted}
     # Older targets first; leaves have no edges.
-    order = sorted(_reachable(roots), key=lambda t: t._seq)
+    order = sorted(reachable(roots), key=lambda t: t._seq)
     leading = set()
     for target in order:
         if target in goals or (target._seq and any(e is not None and e[0] in leading for e in target._edges)):

@@ -8,7 +8,7 @@ from typing import Any
 from torchlike._engine.trace import record
 from torchlike._engine.value import Spec, Value
 from torchlike._tensor.tensor import Tensor, wrap
-from torchlike._tensor.views import PERMUTE, View, is_contiguous, spec_like
+from torchlike._tensor.views import PERMUTE, View, extent, spec_like
 
 
 def _broadcast_strides(shape: Sequence[int], strides: Sequence[int], out: Sequence[int]) -> list[int]:
@@ -72,7 +72,7 @@ def is_dense(shape: Sequence[int], strides: Sequence[int]) -> bool:
 def wrap_strided(value: Value, strides: Sequence[int], device: Any) -> Tensor:
     """A tensor of its own storage that shows ``value`` with these strides, those of some order of the dimensions."""
     spec = value.spec
-    if is_contiguous(spec.shape, strides) or not spec.numel:
+    if tuple(strides) == extent(spec) or not spec.numel:
         return wrap(value, device)
     slowest_first = tuple(sorted(range(spec.ndim), key=lambda d: (-strides[d], d)))
     base = record(PERMUTE.read, (slowest_first,), (value,))[0][0]

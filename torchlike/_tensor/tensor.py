@@ -568,7 +568,7 @@ def view_of(t: Tensor, view: View, name: str, chain: Any = None) -> Tensor:
             if edge is not None:
                 steps = chain or ((view.step.read, view.static),)
                 out._edge = (node_class(name, LinearNode)((edge,), t._spec, steps, view.spec), 0)
-                out._requires_grad = True
+                out._requires_grad = view.recorded = True
     else:
         out._write_forbidden = "no_grad"
     return out

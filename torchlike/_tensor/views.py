@@ -146,7 +146,9 @@ def _bitcast(x, dtype):
 class View:
     """A chain of steps from a storage's base: this step, the chain before it, and what the tensor reports of itself."""
 
-    __slots__ = ("dense", "offset", "parent", "read_at", "read_value", "spec", "static", "step", "strides")
+    __slots__ = (
+        "contiguous", "dense", "offset", "parent", "read_at", "read_value", "recorded", "spec", "static", "step", "strides",
+    )  # fmt: skip
 
     def __init__(
         self, parent: View | None, step: Step, static: tuple, spec: Spec, strides: tuple[int, ...], offset: int,
@@ -162,6 +164,15 @@ class View:
         self.dense = dense
         self.read_at = -1
         self.read_value: Value | None = None
+        #: Whether reads are recorded even where the base is at hand: so for views that are differentiated.
+        self.recorded = False
+        self.contiguous: bool | None = None
+
+    def is_contiguous(self) -> bool:
+        """Whether the strides are those of a contiguous tensor."""
+        if self.contiguous is None:
+            self.contiguous = is_contiguous(self.spec.shape, self.strides)
+        return self.contiguous
 
     def read(self, storage: Storage) -> Value:
         """What the view shows of the storage now."""
@@ -179,7 +190,7 @@ class View:
 
     def _read_at_hand(self, storage: Storage) -> Value | None:
         array = storage.value.array
-        if array is None or storage.device.type != "cpu":
+        if array is None or self.recorded or storage.device.type != "cpu":
             return None
         if self.spec.nbytes > _STRIDED_LIMIT and self.strides != contiguous_strides(self.spec.shape):
             return None
@@ -256,29 +267,27 @@ def is_contiguous(shape: Sequence[int], strides: Sequence[int]) -> bool:
 def view_strides(shape: Sequence[int], strides: Sequence[int], new_shape: Sequence[int]) -> tuple[int, ...] | None:
     """The strides with which a tensor shows another shape of the same elements; None where it must be copied.
 
-    A run of dimensions can be regrouped when each steps exactly over the next one's whole extent.
+    A run of dimensions each of which steps exactly over the next one's whole extent can be cut anew: the new dimensions
+    are dealt out to such runs, from the last to the first. A new dimension of size one joins the run before it.
     """
     if 0 in shape:
-        return contiguous_strides(new_shape)
-    groups: list[tuple[int, int]] = []  # (elements, innermost stride) of each mergeable run, from the last
-    for n, stride in zip(reversed(shape), reversed(strides), strict=True):
-        if groups and (n == 1 or stride == groups[-1][0] * groups[-1][1]):
-            groups[-1] = (groups[-1][0] * n, groups[-1][1])
-        elif groups and groups[-1][0] == 1:
-            groups[-1] = (n, stride)
-        else:
-            groups.append((n, stride))
+        return tuple(strides) if tuple(shape) == tuple(new_shape) else contiguous_strides(new_shape)
+    if not shape:
+        return (1,) * len(new_shape)
     result: list[int] = []
-    groups = groups or [(1, 1)]
-    position, used = 0, 1
-    for n in reversed(new_shape):
-        while n > 1 and used == groups[position][0]:
-            position, used = position + 1, 1
-        elements, stride = groups[position]
-        if elements % (used * n) != 0:
+    left = list(new_shape)
+    innermost, elements = strides[-1], 1
+    for d in range(len(shape) - 1, -1, -1):
+        elements *= shape[d]
+        if d and (shape[d - 1] == 1 or strides[d - 1] == elements * innermost):
+            continue
+        dealt = 1
+        while left and (dealt < elements or left[-1] == 1):
+            result.append(dealt * innermost)
+            dealt *= left.pop()
+        if dealt != elements:
             return None
-        result.append(stride * used)
-        used *= n
+        innermost, elements = strides[d - 1], 1
     return tuple(result[::-1])
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from torchlike._engine.value import concrete
 from torchlike._tape.walk import walk
 from torchlike._tensor.tensor import Tensor, dtype_of, edge_of, size_of, value_of, wrap
-from torchlike.autograd import function, grad_mode, graph
+from torchlike.autograd import forward_ad, function, functional, grad_mode, graph
 from torchlike.autograd._saved import SavedTensor
 from torchlike.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
 from torchlike.autograd.function import Function, NestedIOFunction
@@ -32,6 +32,7 @@ from torchlike.autograd.grad_mode import (
     set_grad_enabled,
     set_multithreading_enabled,
 )
+from torchlike.autograd.gradcheck import gradcheck, gradgradcheck
 from torchlike.autograd.graph import GradientEdge
 from torchlike.autograd.variable import Variable
 

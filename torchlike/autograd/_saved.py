@@ -126,11 +126,11 @@ def _pack_node(node: Node, operands: Sequence[Any], outs: Sequence[Value]) -> No
         replace_residuals(node, residuals)
 
 
-def _name_of(node: OpNode, place: int) -> str:
-    """What PyTorch's node would call this residual."""
+def _name_of(node: OpNode, place: int) -> tuple[bool, str]:
+    """What PyTorch's node would call this residual; results come after operands."""
     names = _operand_names(node)
     n = len(node.instance.inputs)
-    return "result" if place >= n else names[place] if len(names) == n else "self"
+    return place >= n, names[place] if place < n == len(names) else ""
 
 
 def _operand_names(node: OpNode) -> list[str]:

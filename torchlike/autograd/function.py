@@ -18,7 +18,7 @@ from torchlike._engine.trace import threads
 from torchlike._ops.op import set_history
 from torchlike._tape.graph import FREED, Node
 from torchlike._tensor.tensor import Tensor, detached, edge_of
-from torchlike.autograd import _saved
+from torchlike.autograd import _saved, forward_ad
 
 __all__ = [
     "FunctionCtx", "BackwardCFunction", "FunctionMeta", "Function", "once_differentiable", "InplaceFunction",
@@ -372,7 +372,10 @@ class Function(_SingleLevelFunction):
         finally:
             threads.grad_enabled = enabled
         outputs = output if isinstance(output, tuple) else (output,)
+        tangents = forward_ad.tangents_of(args)
         outputs = tuple(_wrap_outputs(ctx, args, outputs, tracked))
+        if tangents is not None:
+            outputs = _with_tangents(ctx, outputs, tangents)
         if tracked:
             _keep(ctx, outputs)
         ctx.to_save = ctx.dirty_tensors = ctx.non_differentiable = None
@@ -473,6 +476,16 @@ def _keep(ctx: BackwardCFunction, outputs: tuple) -> None:
             own = places[id(tensor)]
         kept.append(_saved.Saved(tensor, own))
     ctx._kept = kept
+
+
+def _with_tangents(ctx: BackwardCFunction, outputs: tuple, tangents: list[Any]) -> tuple:
+    """The outputs with the tangents that the program's ``jvp`` computes."""
+    ctx._kept = [_saved.Saved(t, None) for t in ctx.saved_for_forward or ()]
+    results = ctx.apply_jvp(*tangents)
+    results = results if isinstance(results, tuple) else (results,)
+    return tuple(
+        o if t is None else forward_ad.make_dual(detached(o), t) for o, t in zip(outputs, results, strict=True)
+    )
 
 
 def once_differentiable(fn: Callable) -> Callable:

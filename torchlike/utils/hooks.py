@@ -45,3 +45,24 @@ class RemovableHandle:
 
 
 RemovableHandle.__module__ = "torch.utils.hooks"
+
+
+def unserializable_hook(f: Any) -> Any:
+    """Mark a hook as one that is not kept when its tensor is saved, so that saving does not warn of it."""
+    f.__torch_unserializable__ = True
+    return f
+
+
+def warn_if_has_hooks(tensor: Any) -> None:
+    """Warn of hooks on a tensor that will not be saved with it."""
+    from torchlike._utils import _warn_if_has_hooks
+
+    _warn_if_has_hooks(tensor)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "BackwardHook":
+        from torchlike.nn.modules._backward_hook import BackwardHook
+
+        return BackwardHook
+    raise AttributeError(f"module 'torch.utils.hooks' has no attribute '{name}'")
