@@ -275,7 +275,8 @@ def _frequencies(name: str, numbers: Any, n: int, d: float, out: Any, dtype: Any
     if n < 0:
         raise RuntimeError(creation.NEGATIVE.format(n, [n]))
     work = np.dtype(np.float32) if dtype.itemsize == 2 else dtype.np
-    array = (numbers.astype(work) * work.type(1.0 / (n * d) if n else 0)).astype(dtype.np)
+    with np.errstate(invalid="ignore"):
+        array = (numbers.astype(work) * work.type(1.0 / (n * d) if n else math.inf)).astype(dtype.np)
     return creation._out(out, array, None) if out is not None else creation._finish(array, device, requires_grad)
 
 

@@ -162,9 +162,10 @@ def _slice(t: Tensor, dim: int, s: slice, keep_whole: bool) -> Tensor:
     if step <= 0:
         raise ValueError("step must be greater than zero" if step else "slice step cannot be zero")
     first, last = _bound(s.start), _bound(s.stop)
-    size = t._spec.shape[wrap_dim(dim, t._spec.ndim)]
+    size = t._spec.shape[dim] if dim < t._spec.ndim else 0
     if not keep_whole and not first and step == 1 and (last is None or last >= size):
         return t
+    dim = wrap_dim(dim, t._spec.ndim)
     start, stop, _ = slice(first, last).indices(size)
     return sliced(t, dim, start, stop, step)
 

@@ -14,7 +14,7 @@ from torchlike._ops.op import composite, op
 from torchlike._tape.graph import Bridge, IdentityNode, node_class, zeros
 from torchlike._tensor import dtypes, shared
 from torchlike._tensor.dtypes import dtype as Dtype
-from torchlike._tensor.layout import is_dense, wrap_strided
+from torchlike._tensor.layout import elementwise_strides, is_dense, wrap_strided
 from torchlike._tensor.memory_format import contiguous_format, preserve_format
 from torchlike._tensor.placement import put, resolve
 from torchlike._tensor.promotion import SCALAR_TYPE_NAMES
@@ -26,12 +26,14 @@ from torchlike._tensor.views import is_contiguous
 def _copied(t: Tensor, value: Value, name: str, ordered: bool = False) -> Tensor:
     """A tensor of its own storage with ``value``, which is ``t``'s, and a history that passes gradients through.
 
-    It has ``t``'s order of dimensions in memory, unless that is not dense or ``ordered`` asks for the usual one.
+    It has ``t``'s order of dimensions in memory, unless ``ordered`` asks for the usual one.
     """
     strides = strides_of(t)
-    if ordered or t._view is None or not is_dense(t._spec.shape, strides):
+    if ordered or t._view is None:
         out = wrap(value, t._storage.device)
     else:
+        if not is_dense(t._spec.shape, strides):
+            strides = elementwise_strides(t._spec, [(t._spec.shape, strides)])
         out = wrap_strided(value, strides, t._storage.device)
     if threads.grad_enabled:
         edge = edge_of(t)
@@ -86,6 +88,8 @@ def _numpy_cast(array: np.ndarray, dtype: Dtype) -> np.ndarray:
 
 
 def _moved(t: Tensor, place: Any) -> Tensor:
+    if t.is_meta:
+        raise NotImplementedError("Cannot copy out of meta tensor; no data!")
     value = value_of(t)
     array = value.array if value.array is not None else host(value)
     return _with_device(_copied(t, concrete(put(array, place)), "ToCopyBackward0"), place)
@@ -245,6 +249,14 @@ def _check_broadcast(want: tuple[int, ...], have: tuple[int, ...]) -> None:
         raise RuntimeError(broadcast_message(want, have))
 
 
+def _touched(t: Tensor) -> Tensor:
+    """The tensor, counted as written to."""
+    t._storage.writes += 1
+    if not t._untracked:
+        t._storage.version += 1
+    return t
+
+
 @composite(namespaces=("Tensor",))
 def copy_(self, src, non_blocking=False):
     """Write the elements of ``src``, converted and broadcast, into this tensor."""
@@ -256,6 +268,8 @@ def copy_(self, src, non_blocking=False):
     if src._storage.device is not self._storage.device:
         src = src.to(self._storage.device)
     if src._spec is self._spec and not (threads.grad_enabled and (src.requires_grad or self.requires_grad)):
+        if src is self:
+            return _touched(self)
         machinery.check_inplace(self, (src,))
         assign(self, value_of(src))
         return self

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from jax import lax
 
-from torchlike._engine.instance import Instance, Kernel, number_key
+from torchlike._engine.instance import Instance, Kernel, instance_of, number_key
 from torchlike._engine.trace import Trace, record, threads
 from torchlike._engine.value import Spec, Value, concrete
 from torchlike._ops import arguments
@@ -25,6 +25,7 @@ from torchlike._tensor import dtypes
 from torchlike._tensor.dtypes import dtype
 from torchlike._tensor.layout import elementwise_strides, wrap_strided
 from torchlike._tensor.promotion import DIMENSIONED, NUMBER, SCALAR_TYPE_NAMES, ZERO_DIM, castable, result_type_of
+from torchlike._tensor.placement import without_elements
 from torchlike._tensor.storage import Storage
 from torchlike._tensor.tensor import CPU, Tensor, assign, dtype_of, edge_of, forbidden_write, strides_of, value_of, wrap
 from torchlike._tensor.views import is_contiguous
@@ -365,7 +366,10 @@ def _call_any(op: Op, args: Sequence[Any], static: Any) -> Any:
             inputs.append(a)
         else:
             return arguments.dispatch_other(op, args, static)
-    outs, instance = threads.trace.record(op.kernel, static, inputs, mask)
+    if device is not None and device.type == "meta":
+        outs, instance = _without_elements(op.kernel, static, inputs, mask)
+    else:
+        outs, instance = threads.trace.record(op.kernel, static, inputs, mask)
     results = _results(op, args, outs[: instance.n_out], device or CPU)
     if mask:
         cls = instance.node_class or _class_of(op, static, instance)
@@ -377,6 +381,13 @@ def _call_any(op: Op, args: Sequence[Any], static: Any) -> Any:
     if op.returns is not None:
         return op.returns(results)
     return results[0] if len(results) == 1 else results
+
+
+def _without_elements(kernel: Kernel, static: Any, inputs: Sequence[Any], mask: tuple) -> tuple[list[Value], Instance]:
+    """What an operation on the meta device gives: shapes and dtypes alone."""
+    described = tuple([v.spec if type(v) is Value else v for v in inputs])
+    instance = instance_of(kernel, static, described, mask)
+    return [Value(without_elements(s.shape, s.dtype), s) for s in instance.out_specs], instance
 
 
 def _results(op: Op, args: Sequence[Any], outs: Sequence[Value], device: Any) -> tuple[Tensor, ...]:
@@ -510,6 +521,10 @@ def call_inplace(op: Op, args: Sequence[Any], static: Any) -> Tensor:
     if state.grad_enabled and op.differentiable:
         mask = tuple([i for i, a in enumerate(args) if isinstance(a, Tensor) and a.requires_grad])
     inputs = [arguments.value_or_number(op, a) for a in args]
+    if target._storage.device.type == "meta":
+        outs, instance = _without_elements(op.kernel, (static[0], static[1], target._spec.dtype), inputs, mask)
+        write_inplace(target, op, static, instance, args, inputs, outs, mask)
+        return target
     # As it is where the result has the target's spec anyway, else cast to the target's type.
     outs, instance = state.trace.record(op.kernel, static, inputs, mask)
     if instance.out_specs[0] is not target._spec:

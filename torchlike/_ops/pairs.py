@@ -365,7 +365,7 @@ def _wide(*operands: Any) -> list[Any]:
 def float_power(input, exponent, *, out=None):
     """``input_i ** exponent_i`` in double precision."""
     base, power = _wide(input, exponent)
-    return Tensor.pow(base, power) if out is None and isinstance(base, Tensor) else arithmetic.pow(base, power, out=out)
+    return arithmetic.pow(base, power, out=out)
 
 
 @composite(namespaces=("Tensor",))

@@ -190,6 +190,8 @@ for _name in ("poisson", "binomial"):
 def _fill(t: Tensor, draw: Callable[..., np.ndarray]) -> Tensor:
     """Write draws into ``t`` in the order of its memory, as native kernels do."""
     machinery.check_inplace(t)
+    if t.is_meta:
+        return t
     shape, strides = t._spec.shape, strides_of(t)
     if t._view is None or is_contiguous(shape, strides):
         array = draw(shape)

@@ -349,7 +349,7 @@ def _moment_type(name: str, x: Any) -> np.dtype:
 
 
 def _real(dtype: np.dtype) -> np.dtype:
-    return np.zeros((), dtype).real.dtype if dtype.kind == "c" else dtype
+    return np.dtype(f"f{dtype.itemsize // 2}") if dtype.kind == "c" else dtype
 
 
 def _moment_op(name: str, root: bool, with_mean: bool, node: str) -> Callable:
@@ -448,7 +448,7 @@ def norm_over(x: Any, order: float, axes: tuple[int, ...]) -> Any:
 
 
 @reduction(name="linalg_vector_norm", namespaces=("_private",), node="LinalgVectorNormBackward0")
-def vector_norm(input, ord=2, dim=None, keepdim=False, dtype=None):
+def vector_norm(input, ord: Any = 2, dim=None, keepdim=False, dtype=None):
     """The vector norm of order ``ord`` of all elements, or over ``dim``."""
     if kind(input) in "biu":
         raise RuntimeError(
@@ -471,11 +471,11 @@ def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
     """The norm of order ``p`` of all elements, or over ``dim``; ``"fro"`` is order 2 and ``"nuc"`` the nuclear norm."""
     if isinstance(p, str):
         if p == "nuc":
-            from torchlike import linalg
+            from torchlike._ops.linalg_ops import matrix_norm
 
-            return delivered(linalg.matrix_norm(input, "nuc", (-2, -1) if dim is None else dim, keepdim), out)
+            return delivered(matrix_norm(input, "nuc", (-2, -1) if dim is None else dim, keepdim), out)
         if p != "fro":
-            raise RuntimeError(f"only valid string values are 'fro' and 'nuc', found {p}")
+            raise RuntimeError(f"linalg.matrix_norm: Order {p} not supported.")
     order = 2.0 if p is None or p == "fro" else float(p)
     return delivered(vector_norm(input, order, dim, keepdim, dtype), out)
 

@@ -19,7 +19,7 @@ from torchlike._tensor import views
 from torchlike._tensor.memory_format import contiguous_format
 from torchlike._tensor.promotion import SCALAR_TYPE_NAMES
 from torchlike._tensor.size import Size
-from torchlike._tensor.tensor import Tensor, edge_of, strides_of, view_of, wrap_dim
+from torchlike._tensor.tensor import Tensor, edge_of, strides_of, value_of, view_of, wrap, wrap_dim
 from torchlike._tensor.views import View, spec_like, spec_of
 
 
@@ -135,9 +135,11 @@ def reshape(input, *shape, **named):
     size = infer_size(_sizes(shape or _required(named, "reshape", "shape")), input._spec.numel)
     strides = views.view_strides(input._spec.shape, strides_of(input), size)
     if strides is None:
-        return _reshaped(
-            input.clone(memory_format=contiguous_format), size, views.contiguous_strides(size), "UnsafeViewBackward0"
-        )
+        copy = input.clone(memory_format=contiguous_format)
+        shown = _reshaped(copy, size, views.contiguous_strides(size), "UnsafeViewBackward0")
+        out = wrap(value_of(shown), input._storage.device)  # no view of the copy, which nobody else will see
+        out._edge, out._requires_grad = shown._edge, shown._requires_grad
+        return out
     name = "ViewBackward0" if views.is_contiguous(input._spec.shape, strides_of(input)) else "ReshapeAliasBackward0"
     return _reshaped(input, size, strides, name)
 
@@ -605,7 +607,7 @@ def chunk(input, chunks, dim=0):
     size = input._spec.shape[dim]
     length = -(-size // chunks)
     if length == 0:
-        return tuple([sliced(input, dim, 0, 0) for _ in range(chunks)])
+        return split_with_sizes(input, [0] * chunks, dim)
     return split(input, length, dim)
 
 

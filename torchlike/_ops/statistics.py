@@ -271,7 +271,8 @@ def _bin_edges(name: str, bins: Any, column: np.ndarray, limits: Any, dim: int =
         return host_array(bins)
     if bins <= 0:
         raise RuntimeError(f"{name}(): bins must be > 0, but got {bins} for dimension {dim}")
-    low, high = _range_of(name + "()", column, *(limits or (0, 0)), 0.5)
+    low, high = limits or (0, 0)
+    low, high = _range_of(name + "()", column, low, high, 0.5)
     return _edges(low, high, bins, column.dtype)
 
 

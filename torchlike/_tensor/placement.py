@@ -37,7 +37,7 @@ def resolve(device: Any) -> devices.device:
     if found.type == "cpu":
         return devices.cpu
     if found.type == "meta":
-        raise NotImplementedError("the meta device, tensors without elements, is not supported")
+        return devices.meta
     if found.type != "cuda":
         raise RuntimeError(f"PyTorch is not linked with support for {found.type} devices")
     if not accelerators():
@@ -48,10 +48,17 @@ def resolve(device: Any) -> devices.device:
     return devices.device("cuda", index)
 
 
+def without_elements(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """What stands for a tensor of the meta device: an array of this shape that takes no memory."""
+    return np.broadcast_to(np.zeros((), dtype), shape)
+
+
 def put(array: Any, device: devices.device) -> Any:
     """The array on ``device``: a NumPy array on the host, a JAX array elsewhere."""
     if device.type == "cpu":
         return np.asarray(array)
+    if device.type == "meta":
+        return without_elements(array.shape, array.dtype)
     import jax
 
     return jax.device_put(array, accelerators()[device.index or 0])

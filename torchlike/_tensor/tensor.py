@@ -460,6 +460,8 @@ class Tensor(metaclass=_TensorMeta):
         if self._spec.numel != 1:
             raise RuntimeError(f"a Tensor with {self._spec.numel} elements cannot be converted to Scalar")
         view, storage = self._view, self._storage
+        if storage.device.type == "meta":
+            raise RuntimeError("Tensor.item() cannot be called on meta tensors")
         if view is not None and view.dense and storage.host_array is None:
             array = storage.value.array
             if type(array) is np.ndarray and array.flags.c_contiguous:
@@ -571,6 +573,8 @@ def view_of(t: Tensor, view: View, name: str, chain: Any = None) -> Tensor:
                 out._requires_grad = view.recorded = True
     else:
         out._write_forbidden = "no_grad"
+    if t._untracked:
+        out._untracked = True
     return out
 
 
@@ -587,6 +591,8 @@ def detached(t: Tensor) -> Tensor:
     out._storage = t._storage
     out._spec = t._spec
     out._view = t._view
+    if t._untracked:
+        out._untracked = True
     return out
 
 
@@ -709,11 +715,12 @@ def tensor_repr(t: Tensor) -> str:
     """The tensor as torch prints it."""
     edge = edge_of(t)
     node = edge[0] if edge is not None and isinstance(edge[0], Node) else None
+    meta = t.is_meta
     suffixes = printing.suffixes(
-        t.dtype, t._spec.shape, device=t.device, requires_grad=t.requires_grad,
+        t.dtype, t._spec.shape, device=t.device, meta=meta, requires_grad=t.requires_grad,
         grad_fn=None if node is None else type(node).__name__,
     )  # fmt: skip
-    return printing.tensor_repr(host_array(t), t.dtype, prefix="tensor(", suffixes=suffixes)
+    return printing.tensor_repr(None if meta else host_array(t), t.dtype, prefix="tensor(", suffixes=suffixes)
 
 
 def _only_element(t: Tensor, message: str) -> Any:

@@ -372,8 +372,10 @@ def _forward_jacobian(func: Callable, inputs: Any, strict: bool, vectorize: bool
     import torchlike as torch
 
     stacked = [torch.stack(list(column)) for column in zip(*columns, strict=True)]
-    by_output = tuple(_split_columns(rows, inputs, out, inner_first=True) for rows, out in zip(stacked, outputs))
-    return _nested_as_given(by_output, out_tuple, in_tuple)
+    by_output = [list(_split_columns(rows, inputs, out, inner_first=True)) for rows, out in zip(stacked, outputs)]
+    if not in_tuple:
+        by_output = tuple(row[0] for row in by_output)
+    return by_output if out_tuple else by_output[0]
 
 
 def jacobian(

@@ -275,7 +275,7 @@ def _scatter(eqn: Any) -> Callable:
     inside = where.inside()
 
     def call(x: Any, starts: Any, values: Any) -> Any:
-        out = x.astype(work, "C")
+        out = np.array(x, work, order="C")  # a 0-dim operand may be a NumPy scalar
         starts, values = clip(starts), arrange(values).astype(work, copy=False)
         store(out, starts, values, inside(starts))
         return out.astype(dtype, copy=False)

@@ -46,3 +46,6 @@ __all__ = [
     "get_worker_info",
     "random_split",
 ]
+
+# Shown as torch's class. The datasets keep their own module's name, by which worker processes find them again.
+DataLoader.__module__ = "torch.utils.data.dataloader"
