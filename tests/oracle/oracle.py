@@ -318,6 +318,37 @@ def _then(last: Callable, first: Callable) -> Callable:
     return lambda *args, **kwargs: last(first(*args, **kwargs))
 
 
+def check_second_derivatives(name: str, count: int = 2) -> None:
+    """AssertionError unless derivatives of an operator's gradients agree, on float64 samples of native's table."""
+    checked = 0
+    for info in infos(name):
+        if not info.supports_gradgrad:
+            continue
+        for args, kwargs in samples(info, torch.float64, count, requires_grad=True):
+            args, kwargs = _leaves(args), _leaves(kwargs)
+            expected = _second_derivatives(torch, info.op, args, kwargs)
+            actual = _second_derivatives(torchlike, operator(name), ours(list(args)), ours(dict(kwargs)))
+            for a, e in zip(actual, expected, strict=True):
+                # A derivative that is zero everywhere may be none at all.
+                wanted = np.zeros(()) if e is None else array_of(e)
+                found = np.zeros(wanted.shape) if a is None else array_of(a)
+                _assert_close(found, np.broadcast_to(wanted, found.shape), name, "float64", f"{name} {kwargs}")
+                checked += 1
+    assert checked, f"no sample of {name} was checked"
+
+
+def _second_derivatives(library: Any, function: Callable, args: Any, kwargs: Any) -> list[Any]:
+    leaves = [t for t in tensors_in([args, kwargs]) if t.requires_grad]
+    results = [t for t in tensors_in(function(*args, **kwargs)) if t.requires_grad]
+    weights = [np.linspace(0.5, 1.5, max(t.numel(), 1))[: t.numel()].reshape(tuple(t.shape)) for t in results]
+    total = sum((t * library.tensor(w)).sum() for t, w in zip(results, weights, strict=True))
+    first = library.autograd.grad(total, leaves, create_graph=True, allow_unused=True)
+    parts = [(g * g).sum() for g in first if g is not None and g.requires_grad]
+    if not parts:
+        return [None] * len(leaves)
+    return list(library.autograd.grad(sum(parts), leaves, allow_unused=True))
+
+
 def _described(x: Any) -> str:
     if isinstance(x, torch.Tensor):
         return f"{dtype_name(x.dtype)}{list(x.shape)}"

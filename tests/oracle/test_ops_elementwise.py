@@ -4,7 +4,18 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from oracle import assert_same_evaluation, check, check_samples, infos, loosen, operator, samples, tier, words  # noqa: E402
+from oracle import (  # noqa: E402
+    assert_same_evaluation,
+    check,
+    check_samples,
+    check_second_derivatives,
+    infos,
+    loosen,
+    operator,
+    samples,
+    tier,
+    words,
+)
 
 import torchlike  # noqa: E402
 
@@ -142,6 +153,19 @@ def test_clamp_passes_the_gradient_at_its_bounds():
         check("clamp", torch.clamp, torchlike.clamp, [torch.tensor(POINTS, requires_grad=True), *bounds])
     bounds = [torch.tensor([n] * len(POINTS), requires_grad=True) for n in (0.0, 1.0)]
     check("clamp", torch.clamp, torchlike.clamp, [torch.tensor([*POINTS[:-1], 2.0], requires_grad=True), *bounds])
+
+
+DIFFERENTIATED_TWICE = words(
+    """
+    addcdiv atan2 clamp exp hypot i0 lgamma lerp logaddexp rsqrt sigmoid sinc sqrt tanh xlogy special.entr
+    special.i1
+    """
+)
+
+
+@pytest.mark.parametrize("name", DIFFERENTIATED_TWICE)
+def test_second_derivatives(name):
+    check_second_derivatives(name)
 
 
 EXPRESSIONS = """

@@ -4,7 +4,17 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from oracle import assert_same_evaluation, check, check_samples, infos, loosen, samples, tier, words  # noqa: E402
+from oracle import (  # noqa: E402
+    assert_same_evaluation,
+    check,
+    check_samples,
+    check_second_derivatives,
+    infos,
+    loosen,
+    samples,
+    tier,
+    words,
+)
 
 import torchlike  # noqa: E402
 
@@ -86,6 +96,19 @@ def test_scatter_reduce_with_ties_and_zeros(reduce, include_self):
 def test_an_empty_vector_joins_with_anything():
     parts = [torch.empty(0), torch.ones(2, 3, requires_grad=True), torch.empty(0)]
     check("cat", torch.cat, torchlike.cat, [parts, 1])
+
+
+DIFFERENTIATED_TWICE = words(
+    """
+    cat diag_embed gather index_add index_copy index_fill index_select put repeat roll scatter scatter_add
+    scatter_reduce stack take tril
+    """
+)
+
+
+@pytest.mark.parametrize("name", DIFFERENTIATED_TWICE)
+def test_second_derivatives(name):
+    check_second_derivatives(name)
 
 
 EXPRESSIONS = """

@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from oracle import assert_same_evaluation, check, check_samples, loosen, operator, tier, words  # noqa: E402
+from oracle import assert_same_evaluation, check, check_samples, check_second_derivatives, loosen, operator, tier, words  # noqa: E402
 
 import torchlike  # noqa: E402
 
@@ -133,6 +133,18 @@ def test_a_single_element_has_no_deviation():
     x = torchlike.tensor([3.0], requires_grad=True)
     with pytest.warns(UserWarning, match=r"std\(\): degrees of freedom is <= 0"):
         assert torchlike.std(x).isnan()
+
+
+DIFFERENTIATED_TWICE = words(
+    """
+    amax cummax cumprod cumsum logcumsumexp logsumexp max mean median prod quantile sort std sum topk var
+    """
+)
+
+
+@pytest.mark.parametrize("name", DIFFERENTIATED_TWICE)
+def test_second_derivatives(name):
+    check_second_derivatives(name)
 
 
 EXPRESSIONS = """

@@ -117,7 +117,7 @@ VIEWS: dict[str, Callable[[Any, list[int]], Any]] = {
     "flatten": lambda x, n: x.flatten(),
     "unflatten": lambda x, n: x.unflatten(n[0], (2, -1)),
     "movedim": lambda x, n: x.movedim(n[0], n[1]),
-    "unfold": lambda x, n: x.unfold(n[0], 2, 1),
+    "unfold": lambda x, n: x.unfold(n[0], 2, 2),
     "as_strided": lambda x, n: x.as_strided((2, 2), (2 + n[0] % 2, 1)),
     "contiguous": lambda x, n: x.contiguous(),
     "alias": lambda x, n: x[...],

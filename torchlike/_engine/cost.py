@@ -26,11 +26,21 @@ COMPILE_PER_EQUATION = 0.006
 AT_ONCE = 0.5
 
 _TRANSCENDENTAL = frozenset(
-    ["exp", "exp2", "log", "log1p", "expm1", "tanh", "logistic", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "asinh", "acosh", "atanh", "pow", "erf", "erfc", "erf_inv", "lgamma", "digamma", "cbrt", "rsqrt"]
-)
+    (
+        "exp", "exp2", "log", "log1p", "expm1", "tanh", "logistic", "sin",
+        "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh",
+        "asinh", "acosh", "atanh", "pow", "erf", "erfc", "erf_inv", "lgamma",
+        "digamma", "cbrt", "rsqrt",
+    )
+)  # fmt: skip
 #: Primitives that NumPy runs far slower than XLA, with the cost per output element in arithmetic operations.
 _HEAVY = {"conv_general_dilated": 0, "sort": 60, "scatter-add": 40, "scatter": 30, "gather": 12, "cumsum": 4}
-_FREE = frozenset(["reshape", "squeeze", "expand_dims", "transpose", "broadcast_in_dim", "slice", "copy", "rev", "pjit", "jit"])
+_FREE = frozenset(
+    (
+        "reshape", "squeeze", "expand_dims", "transpose", "broadcast_in_dim", "slice",
+        "copy", "rev", "pjit", "jit",
+    )
+)  # fmt: skip
 
 
 class Estimate(NamedTuple):

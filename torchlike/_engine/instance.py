@@ -2,7 +2,8 @@
 
 A ``Kernel`` is what the engine knows of an operator: a name and a way to bind static arguments and input descriptions
 to a pure JAX function. An ``Instance`` is that function traced. Where inputs are differentiated it is the forward half
-of ``jax.vjp``: its outputs are followed by those residuals that are neither inputs nor outputs, and ``transpose`` is the
+of ``jax.vjp``: its outputs are followed by those residuals that are neither inputs nor outputs, and ``transpose`` is
+the
 other half, itself a kernel.
 """
 
@@ -58,8 +59,27 @@ class Instance:
     """
 
     __slots__ = (
-        "__weakref__", "arrays", "consts", "differentiable", "function", "inputs", "jaxpr", "kernel", "mask", "n_out", "node_class",
-        "opaque", "out_specs", "residuals", "checked", "frees", "single", "static", "takes_numbers", "transpose", "whole_transpose",
+        "__weakref__",
+        "arrays",
+        "checked",
+        "consts",
+        "differentiable",
+        "frees",
+        "function",
+        "inputs",
+        "jaxpr",
+        "kernel",
+        "mask",
+        "n_out",
+        "node_class",
+        "opaque",
+        "out_specs",
+        "residuals",
+        "single",
+        "static",
+        "takes_numbers",
+        "transpose",
+        "whole_transpose",
     )  # fmt: skip
 
     def __init__(self, kernel: Kernel, static: Any, inputs: tuple[Input, ...], mask: tuple[int, ...]):

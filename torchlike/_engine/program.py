@@ -24,7 +24,9 @@ Step = tuple[Instance, tuple, int]
 class Program:
     """A runnable slice of a trace: ``run(arrays of the input slots) -> arrays of the wanted slots``."""
 
-    __slots__ = ("__weakref__", "_host", "_saved", "_used", "_xla", "estimate", "inputs", "outputs", "runs", "specs", "steps")
+    __slots__ = (
+        "__weakref__", "_host", "_saved", "_used", "_xla", "estimate", "inputs", "outputs", "runs", "specs", "steps",
+    )  # fmt: skip
 
     def __init__(self, steps: Sequence[Step], wanted: tuple[int, ...], specs: Sequence[Spec]):
         self.steps = _needed(steps, wanted)

@@ -2,7 +2,8 @@
 
 A position in the trie is reached by a sequence of steps, and holds what the next recording of the same sequence needs:
 the output specs of its op instance and, where a flush ended, the programs for the values that were still wanted. The
-key of a step is ``(kernel, static, mask, *inputs)`` where an input is the slot of a value already in the trace, the spec
+key of a step is ``(kernel, static, mask, *inputs)`` where an input is the slot of a value already in the trace, the
+spec
 of a concrete array met for the first time, or a Python number. So a step in the steady state is one tuple, one
 dictionary look-up and the output objects.
 
@@ -76,7 +77,8 @@ class Trace:
     def record(self, kernel: Kernel, static: Any, inputs: Any, mask: tuple[int, ...]) -> tuple[list[Value], Instance]:
         """Record one operation; returns its output values and its op instance.
 
-        ``inputs`` holds Values and Python numbers; ``mask`` the positions of those that are differentiated. Whatever the
+        ``inputs`` holds Values and Python numbers; ``mask`` the positions of those that are differentiated. Whatever
+        the
         operation raises for its shapes and arguments is raised here and leaves the trace as it was.
         """
         epoch = self.epoch

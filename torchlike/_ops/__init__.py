@@ -14,7 +14,8 @@ MODULES = (
     "regression_loss", "normalization", "dropout", "embedding", "convolution", "pooling", "adaptive_pooling",
     "padding", "attention", "rnn", "distance", "margin_loss", "ctc",
     "resampling", "grids", "rearrangement", "pooling_variants", "neural",
-    "random_ops",
+    "random_ops", "factorizations", "orthogonal", "solvers", "spectral", "linalg_ops", "einsum", "fft_ops", "stft",
+    "windows", "queries", "copies", "covariance",
 )  # fmt: skip
 
 

@@ -193,7 +193,9 @@ for _name in ("celu", "celu_", "selu", "selu_"):
 
 @op(namespaces=_F, recompute=True)
 def gelu(input, *, approximate="none"):
-    """``x * Phi(x)`` with the normal distribution's function Phi, or its ``"tanh"`` approximation (arXiv:1606.08415)."""
+    """``x * Phi(x)`` with the normal distribution's function Phi, or its ``"tanh"`` approximation
+    (arXiv:1606.08415).
+    """
     if approximate == "none":
         half, root = _const(input, 0.5), _const(input, 1 / math.sqrt(2))
         return half * input * (_const(input, 1) + erf(input * root))
@@ -253,7 +255,8 @@ def prelu(input, weight: Array):
         channels = input.shape[1] if input.ndim > 1 else 1
         if weight.size != channels:
             raise RuntimeError(
-                f"Mismatch of parameter numbers and input channel size. Found parameter numbers = {weight.size} and channel "
+                f"Mismatch of parameter numbers and input channel size. Found parameter numbers = {weight.size} and "
+                f"channel "
                 f"size = {channels}."
             )
         weight = weight.reshape((1, -1) + (1,) * (input.ndim - 2))

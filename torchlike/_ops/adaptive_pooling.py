@@ -13,7 +13,8 @@ from jax import lax
 from torchlike._ops.bodies import constant, convert, kind, type_name_of, widened
 from torchlike._ops.convolution import listed
 from torchlike._ops.op import composite, op
-from torchlike._ops.pooling import Windows, _check_dims_1d, _max_pooled, _max_positions
+from torchlike._ops.pooling import _check_dims_1d, _max_pooled, _max_positions
+from torchlike._ops.windows import Windows
 from torchlike._tensor.tensor import Tensor
 
 _F = ("nn.functional",)
@@ -165,7 +166,7 @@ def _max_windows(x: Any, sizes: Sequence[int]) -> tuple[Any, Windows, list[np.nd
         if n != out * k:
             x = _taken(x, source, lead + i)
     k = tuple(kernel)
-    return x, Windows(x.shape, k, k, (0,) * len(k), (1,) * len(k), False), sources
+    return x, Windows.over(x.shape, k, k, (0,) * len(k), (1,) * len(k)), sources
 
 
 def _taken(x: Any, source: np.ndarray, axis: int) -> Any:

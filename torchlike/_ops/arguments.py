@@ -1,6 +1,7 @@
-"""The arguments of operators: what a declaration says of them, the generated functions, and all that is off the hot path.
+"""The arguments of operators: what a declaration says of them, the generated functions, what is off the hot path.
 
-``generate`` makes a function with torch's own signature that sorts its arguments into operands and static ones and calls
+``generate`` makes a function with torch's own signature that sorts its arguments into operands and static ones and
+calls
 dispatch. It is made once, with ``exec``, since binding a signature on each call would cost more than the operation.
 """
 
@@ -56,7 +57,8 @@ def as_static(x: Any) -> Any:
     return x
 
 
-# Operands in a row, and back. A layout has an entry for each tensor or number parameter: 0 where it is absent, 1 where it
+# Operands in a row, and back. A layout has an entry for each tensor or number parameter: 0 where it is absent, 1 where
+# it
 # is there, and (n,) where it is a sequence of n.
 
 
@@ -271,8 +273,10 @@ def resize_out(out: Tensor, shape: tuple[int, ...]) -> None:
 
     if out._spec.numel:
         warnings.warn(
-            f"An output with one or more elements was resized since it had shape {list(out._spec.shape)}, which does not "
-            f"match the required output shape {list(shape)}. This behavior is deprecated, and in a future PyTorch release "
+            f"An output with one or more elements was resized since it had shape {list(out._spec.shape)}, which does "
+            f"not "
+            f"match the required output shape {list(shape)}. This behavior is deprecated, and in a future PyTorch "
+            f"release "
             "outputs will not be resized unless they have zero elements. You can explicitly reuse an out tensor t by "
             "resizing it, inplace, to zero elements with t.resize_(0).",
             UserWarning,

@@ -53,7 +53,8 @@ def _check_subtract(input: Any, other: Any, alpha: Any = 1) -> None:
     _check_alpha(input, other, alpha)
     if any(kinds):
         raise RuntimeError(
-            "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use "
+            "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, "
+            "use "
             "the `~` or `logical_not()` operator instead."
         )
 
@@ -258,7 +259,8 @@ def neg(input, *, out=None):
     """The negative of each element."""
     if input.dtype == np.bool_:
         raise RuntimeError(
-            "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the "
+            "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use "
+            "the "
             "`~` or `logical_not()` operator instead."
         )
     return lax.neg(input)

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jax import lax
 
-from torchlike._ops.bodies import INT64, constant, convert, type_name_of, widened
+from torchlike._ops.bodies import INT64, convert, type_name_of, widened
 from torchlike._ops.dropout import _mask as dropout_mask
 from torchlike._ops.joining import cat
 from torchlike._ops.matmul import baddbmm, bmm, c_name, linear
@@ -98,7 +98,7 @@ def _node(node: str, **_: Any) -> str:
 
 @op(namespaces=("_private",), name="_attention", node=_node)
 def _attention(
-    query: Array, key: Array, value: Array, mask: "Array | None", dropped: "Array | None", is_causal, scale, enable_gqa, node
+    query: Array, key: Array, value: Array, mask: Array | None, dropped: Array | None, is_causal, scale, enable_gqa, node
 ):
     """``softmax(scale * query @ key^T + mask) @ value``."""
     q, k, v = widened(query), widened(key), widened(value)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import numpy as np
 from jax import lax
 
-from torchlike._ops.bodies import c_name, choose, kind
+from torchlike._ops.bodies import c_name, choose, constant, kind
 from torchlike._ops.op import Array, Number, apply, call_inplace, composite, pointwise
 from torchlike._tensor.tensor import Tensor
 
@@ -21,17 +22,25 @@ def _refuse_complex(function: str, x: Any) -> None:
         raise NotImplementedError(f"{function} is not supported for complex types")
 
 
+@jax.custom_jvp
+def _held(x: Any, low: Any, high: Any) -> Any:
+    """``x`` between two numbers, either of which may be None."""
+    if low is None:
+        return lax.min(x, high)
+    return lax.max(x, low) if high is None else lax.clamp(low, x, high)
+
+
+@_held.defjvp
+def _held_jvp(primals, tangents):
+    # Beyond the bounds, and where x is NaN, no gradient passes.
+    x, low, high = primals
+    above, below = low is None or lax.ge(x, low), high is None or lax.le(x, high)
+    inside = above if high is None else below if low is None else lax.bitwise_and(above, below)
+    return _held(x, low, high), choose(inside, tangents[0], constant(x, 0))
+
+
 def _between_bounds(x: Any, low: Any, high: Any) -> Any:
-    """``x`` between two numbers, either of which may be None; beyond them, and where it is NaN, no gradient passes."""
-    out, inside = x, None
-    if low is not None:
-        out, inside = _at_least(out, low), lax.ge(x, low)
-    if high is not None:
-        under = lax.le(x, high)
-        out, inside = _at_most(out, high), under if inside is None else lax.bitwise_and(inside, under)
-    if kind(x) != "f":
-        return out
-    return choose(inside, x, lax.stop_gradient(out))
+    return _held(x, *[None if b is None else lax.stop_gradient(b) for b in (low, high)])
 
 
 def _at_least(x: Any, bound: Any) -> Any:

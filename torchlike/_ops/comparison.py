@@ -22,13 +22,13 @@ _BOOL = Promote.BOOL_RESULT
 # Order.
 
 
-@pointwise(_BOOL, inplace=True, nondiff=True)
+@pointwise(_BOOL, inplace="method", nondiff=True)
 def eq(input, other, *, out=None):
     """Whether each element equals ``other``'s."""
     return lax.eq(input, other)
 
 
-@pointwise(_BOOL, inplace=True, nondiff=True, alias=("not_equal",))
+@pointwise(_BOOL, inplace="method", nondiff=True, alias=("not_equal",))
 def ne(input, other, *, out=None):
     """Whether each element differs from ``other``'s."""
     return lax.ne(input, other)
@@ -39,28 +39,28 @@ def _ordered(name: str, x: Any) -> None:
         raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{type_name_of(x)}'")
 
 
-@pointwise(_BOOL, inplace=True, nondiff=True, alias=("less",))
+@pointwise(_BOOL, inplace="method", nondiff=True, alias=("less",))
 def lt(input, other, *, out=None):
     """Whether each element is less than ``other``'s."""
     _ordered("lt", input)
     return lax.lt(input, other)
 
 
-@pointwise(_BOOL, inplace=True, nondiff=True, alias=("less_equal",))
+@pointwise(_BOOL, inplace="method", nondiff=True, alias=("less_equal",))
 def le(input, other, *, out=None):
     """Whether each element is less than ``other``'s or equal to it."""
     _ordered("le", input)
     return lax.le(input, other)
 
 
-@pointwise(_BOOL, inplace=True, nondiff=True, alias=("greater",))
+@pointwise(_BOOL, inplace="method", nondiff=True, alias=("greater",))
 def gt(input, other, *, out=None):
     """Whether each element is greater than ``other``'s."""
     _ordered("gt", input)
     return lax.gt(input, other)
 
 
-@pointwise(_BOOL, inplace=True, nondiff=True, alias=("greater_equal",))
+@pointwise(_BOOL, inplace="method", nondiff=True, alias=("greater_equal",))
 def ge(input, other, *, out=None):
     """Whether each element is greater than ``other``'s or equal to it."""
     _ordered("ge", input)
@@ -195,28 +195,28 @@ def _bits(name: str, x: Any) -> None:
         raise NotImplementedError(f"\"{name}\" not implemented for '{type_name_of(x)}'")
 
 
-@pointwise(inplace=True, nondiff=True)
+@pointwise(inplace="method", nondiff=True)
 def bitwise_and(input, other, *, out=None):
     """The bits set in both elements; of bool, whether both hold."""
     _bits("bitwise_and_cpu", input)
     return lax.bitwise_and(input, other)
 
 
-@pointwise(inplace=True, nondiff=True)
+@pointwise(inplace="method", nondiff=True)
 def bitwise_or(input, other, *, out=None):
     """The bits set in either element; of bool, whether either holds."""
     _bits("bitwise_or_cpu", input)
     return lax.bitwise_or(input, other)
 
 
-@pointwise(inplace=True, nondiff=True)
+@pointwise(inplace="method", nondiff=True)
 def bitwise_xor(input, other, *, out=None):
     """The bits set in one element and not the other."""
     _bits("bitwise_xor_cpu", input)
     return lax.bitwise_xor(input, other)
 
 
-@pointwise(inplace=True, nondiff=True)
+@pointwise(inplace="method", nondiff=True)
 def bitwise_not(input, *, out=None):
     """Every bit turned over; of bool, the opposite."""
     _bits("bitwise_not_cpu", input)
@@ -228,14 +228,14 @@ def _shifts(name: str, x: Any) -> None:
         raise NotImplementedError(f"\"{name}\" not implemented for '{type_name_of(x)}'")
 
 
-@pointwise(inplace=True, nondiff=True)
+@pointwise(inplace="method", nondiff=True)
 def bitwise_left_shift(input, other, *, out=None):
     """The bits moved up by ``other_i`` places."""
     _shifts("lshift_cpu", input)
     return lax.shift_left(input, other)
 
 
-@pointwise(inplace=True, nondiff=True)
+@pointwise(inplace="method", nondiff=True)
 def bitwise_right_shift(input, other, *, out=None):
     """The bits moved down by ``other_i`` places, the sign kept."""
     _shifts("rshift_cpu", input)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from jax import lax
 
-from torchlike._ops.bodies import constant, convert, kind, type_name_of, widened
+from torchlike._ops.bodies import convert, kind, type_name_of, widened
+from torchlike._ops.correlation import Geometry, correlate, geometry, spread
 from torchlike._ops.matmul import c_name as short_c_name
 from torchlike._ops.op import Array, composite, op
 from torchlike._tensor.tensor import Tensor
@@ -128,14 +127,6 @@ def _check_shapes(x: Any, weight: Any, bias: Any, padded: Sequence[int], dilatio
         )
 
 
-def _correlate(x: Any, weight: Any, stride, padding, dilation, groups: int, spread: Sequence[int] | None = None) -> Any:
-    """``lax.conv_general_dilated`` of (N, C, ...) and (O, I, ...); half precision is summed in single precision."""
-    out = lax.conv_general_dilated(
-        widened(x), widened(weight), stride, padding, lhs_dilation=spread, rhs_dilation=dilation, feature_group_count=groups
-    )
-    return convert(out, x.dtype)
-
-
 def _plus_bias(out: Any, bias: Any) -> Any:
     return out if bias is None else lax.add(out, lax.broadcast_in_dim(bias, out.shape, (1,)))
 
@@ -157,14 +148,15 @@ def _with_batch(function: Callable, x: Any, batched: bool) -> Any:
 
 
 @op(namespaces=("_private",), name="_convolution", node=_node)
-def _convolution(input, weight: Array, bias: "Array | None", stride, padding, dilation, groups, batched, node):
+def _convolution(input, weight: Array, bias: Array | None, stride, padding, dilation, groups, batched, node):
     """The correlation of a batch of images, or of a single one, with a set of kernels."""
 
     def convolve(x):
         padded = [n + low + high for n, (low, high) in zip(x.shape[2:], padding, strict=True)]
         _check_shapes(x, weight, bias, padded, dilation, groups)
         _check_types(x, weight, bias)
-        return _plus_bias(_correlate(x, weight, stride, padding, dilation, groups), bias)
+        geo = geometry(x.shape[2:], weight.shape[2:], stride, padding, dilation, groups)
+        return _plus_bias(convert(correlate(widened(x), widened(weight), geo), x.dtype), bias)
 
     return _with_batch(convolve, input, batched)
 
@@ -283,22 +275,20 @@ def conv3d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 
 @op(namespaces=("_private",), name="_conv_transpose", node=_node)
 def _conv_transpose(
-    input, weight: Array, bias: "Array | None", stride, padding, output_padding, dilation, groups, batched, node
+    input, weight: Array, bias: Array | None, stride, padding, output_padding, dilation, groups, batched, node
 ):
     """A convolution of the input spread out by the stride with the kernels turned round."""
 
     def convolve(x):
         _check_transposed(x, weight, bias, stride, output_padding, dilation, groups)
         _check_types(x, weight, bias)
-        n = x.ndim - 2
-        spans = [d * (k - 1) for k, d in zip(weight.shape[2:], dilation, strict=True)]
-        pads = [(s - p, s - p + o) for s, p, o in zip(spans, padding, output_padding, strict=True)]
-        kernel = lax.rev(weight, tuple(range(2, n + 2)))
-        inner, outer = weight.shape[0] // groups, weight.shape[1]
-        kernel = lax.reshape(kernel, (groups, inner, outer, *weight.shape[2:]))
-        kernel = lax.transpose(kernel, (0, 2, 1, *range(3, n + 3)))
-        kernel = lax.reshape(kernel, (groups * outer, inner, *weight.shape[2:]))
-        return _plus_bias(_correlate(x, kernel, (1,) * n, pads, dilation, groups, spread=stride), bias)
+        kernel = weight.shape[2:]
+        sizes = [
+            (n - 1) * s - 2 * p + d * (k - 1) + o + 1
+            for n, k, s, p, o, d in zip(x.shape[2:], kernel, stride, padding, output_padding, dilation, strict=True)
+        ]
+        geo = Geometry(tuple(sizes), x.shape[2:], kernel, stride, padding, dilation, groups)
+        return _plus_bias(convert(spread(widened(x), widened(weight), geo), x.dtype), bias)
 
     return _with_batch(convolve, input, batched)
 

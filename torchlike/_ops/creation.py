@@ -57,7 +57,8 @@ def _shape(size: Sequence[Any], name: str, negative: str = NEGATIVE) -> tuple[in
     for i, n in enumerate(size):
         if type(n) is not int:
             if isinstance(n, (float, str, type(None))):
-                found = f", but found element of type {type(n).__name__} at pos {i}" if i else f", not {type(n).__name__}"
+                kind = type(n).__name__
+                found = f", but found element of type {kind} at pos {i}" if i else f", not {kind}"
                 raise TypeError(f"{name}(): argument 'size' (position 1) must be tuple of ints{found}")
             n = n.__index__()
         shape.append(n)
@@ -261,7 +262,8 @@ def from_numpy(ndarray):
     if any(s < 0 for s in ndarray.strides):
         raise ValueError(
             "At least one stride in the given numpy array is negative, and tensors with negative strides are not "
-            "currently supported. (You can probably work around this by making a copy of your array  with array.copy().) "
+            "currently supported. (You can probably work around this by making a copy of your array  with "
+            "array.copy().) "
         )
     if not ndarray.dtype.isnative:
         raise ValueError(
@@ -270,9 +272,12 @@ def from_numpy(ndarray):
         )
     if not ndarray.flags.writeable:
         warnings.warn(
-            "The given NumPy array is not writable, and PyTorch does not support non-writable tensors. This means writing "
-            "to this tensor will result in undefined behavior. You may want to copy the array to protect its data or make "
-            "it writable before converting it to a tensor. This type of warning will be suppressed for the rest of this "
+            "The given NumPy array is not writable, and PyTorch does not support non-writable tensors. This means "
+            "writing "
+            "to this tensor will result in undefined behavior. You may want to copy the array to protect its data or "
+            "make "
+            "it writable before converting it to a tensor. This type of warning will be suppressed for the rest of "
+            "this "
             "program.",
             UserWarning,
             stacklevel=2,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -15,7 +14,7 @@ import numpy as np
 from jax import lax
 
 from torchlike._engine.value import concrete
-from torchlike._ops.bodies import INT64, choose, constant, convert, kind, type_name_of
+from torchlike._ops.bodies import INT64, choose, constant, kind, type_name_of
 from torchlike._ops.loss import check_reduction
 from torchlike._ops.op import REGISTRY, Array, composite, op
 from torchlike._tensor.tensor import Tensor, host_array, wrap
@@ -138,9 +137,9 @@ def _check(log_probs: Tensor, targets: np.ndarray, inputs: np.ndarray, outputs: 
     if not 0 <= blank < classes:
         raise RuntimeError("blank must be in label range")
     if inputs.size != batch:
-        raise RuntimeError(f"input_lengths must be of size batch_size")
+        raise RuntimeError("input_lengths must be of size batch_size")
     if outputs.size != batch:
-        raise RuntimeError(f"target_lengths must be of size batch_size")
+        raise RuntimeError("target_lengths must be of size batch_size")
     for b, n in enumerate(outputs):
         if n < 0:
             raise RuntimeError(

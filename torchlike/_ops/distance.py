@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -12,8 +11,7 @@ import numpy as np
 from jax import lax
 
 from torchlike._ops.bodies import constant, convert, kind, type_name_of, widened
-from torchlike._ops.convolution import listed
-from torchlike._ops.op import Array, Promote, broadcast_shapes, composite, op, operand_types
+from torchlike._ops.op import Array, broadcast_shapes, composite, op, operand_types
 from torchlike._ops.op import _broadcast as broadcast
 from torchlike._ops.op import _cast as cast
 from torchlike._tensor.dtypes import get_default_dtype
@@ -250,7 +248,7 @@ def cdist(x1, x2, p=2.0, compute_mode=None):
         raise ValueError(f"{compute_mode} is not a valid value for compute_mode")
     many = a.shape[-2] > 25 or b.shape[-2] > 25
     by_products = p == 2 and a.shape[-1] > 0 and (
-        compute_mode == modes[2] or compute_mode in modes[:2] and many
+        compute_mode == modes[2] or (compute_mode in modes[:2] and many)
     )
     return _cdist(x1, x2, float(p), by_products)
 
@@ -259,7 +257,7 @@ def cdist(x1, x2, p=2.0, compute_mode=None):
 def pdist(input, p=2.0):
     """The p-norms of the differences of all pairs of rows of a matrix (N, M), first row first: (N * (N - 1) / 2)."""
     if input.ndim != 2:
-        raise RuntimeError("pdist only supports 2D tensors, got: {}D".format(input.ndim))
+        raise RuntimeError(f"pdist only supports 2D tensors, got: {input.ndim}D")
     if kind(input) != "f":
         raise RuntimeError("pdist only supports floating-point dtypes")
     if p < 0:

@@ -265,7 +265,7 @@ def _round(input, *, decimals=None, out=None):
 composite(namespaces=("special",), name="round")(_round)
 
 
-@pointwise(inplace=True)
+@pointwise(inplace="method")
 def sign(input, *, out=None):
     """-1, 0 or 1 as each element is negative, zero or positive."""
     if kind(input) == "c":
@@ -275,7 +275,7 @@ def sign(input, *, out=None):
     return signs(input)
 
 
-@pointwise(inplace=True)
+@pointwise(inplace="method")
 def sgn(input, *, out=None):
     """The sign of each element; of a complex one, the number of modulus one in its direction, or zero."""
     if kind(input) != "c":

@@ -131,7 +131,7 @@ def _padding(padding_idx: int | None, weight: Tensor) -> int:
     if padding_idx is None:
         return -1
     n = weight._spec.shape[0]
-    if 0 < padding_idx and padding_idx >= n or padding_idx < -n:
+    if (padding_idx > 0 and padding_idx >= n) or padding_idx < -n:
         raise AssertionError("Padding_idx must be within num_embeddings")
     return padding_idx + n if padding_idx < 0 else padding_idx
 
@@ -274,7 +274,7 @@ def _check_bag_call(weight, indices, offsets, per_sample_weights, mode, scale_gr
 
 @op(namespaces=("_private",), name="_embedding_bag", node="EmbeddingBagBackward0", check=_check_bag_call)
 def _embedding_bag(
-    weight: Array, indices: Array, offsets: Array, per_sample_weights: "Array | None", mode, scale_grad_by_freq,
+    weight: Array, indices: Array, offsets: Array, per_sample_weights: Array | None, mode, scale_grad_by_freq,
     include_last_offset, padding_idx,
 ):  # fmt: skip
     """The sum, mean or maximum of the rows in each bag."""

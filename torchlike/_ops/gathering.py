@@ -195,7 +195,7 @@ def scatter_(self, dim, index, src=None, *, value=None, reduce=None):
     return call_inplace(*_scatter_call(self, dim, index, src, value, reduce))
 
 
-@op(inplace=True, check=lambda input, dim, index, src: _check_scatter("scatter", input, dim, index, src))
+@op(inplace="method", check=lambda input, dim, index, src: _check_scatter("scatter", input, dim, index, src))
 def scatter_add(input, dim, index: Array, src: Array, *, out=None):
     """A copy of ``input`` with the elements of ``src`` added at ``index`` along ``dim``."""
     return _scattered(input, dim, index, src, "add")
@@ -284,7 +284,7 @@ def _row_operands(x: Any, dim: int, index: Any, source: Any) -> tuple[Any, Any, 
 
 
 @op(
-    inplace=True,
+    inplace="method",
     check=lambda input, dim, index, source, alpha: _rows_check("index_add", input, dim, index, source, RuntimeError),
 )
 def index_add(input, dim, index: Array, source: Array, *, alpha: Number = 1, out=None):
@@ -297,7 +297,7 @@ def index_add(input, dim, index: Array, source: Array, *, alpha: Number = 1, out
 
 
 @op(
-    inplace=True,
+    inplace="method",
     check=lambda input, dim, index, source: _rows_check(
         "index_copy", input, dim, index, source, IndexError, "index_copy_(): "
     ),
@@ -487,7 +487,7 @@ def _check_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str) -> No
 
 
 @op(
-    inplace=True,
+    inplace="method",
     check=lambda input, dim, index, src, reduce, include_self: _check_reduce(input, dim, index, src, reduce),
 )
 def scatter_reduce(input, dim, index: Array, src: Array, reduce, *, include_self=True, out=None):
@@ -510,7 +510,7 @@ def _check_index_reduce(input: Any, dim: int, index: Any, source: Any, reduce: s
 
 
 @op(
-    inplace=True,
+    inplace="method",
     check=lambda input, dim, index, source, reduce, include_self: _check_index_reduce(
         input, dim, index, source, reduce
     ),
@@ -568,7 +568,7 @@ def _check_put(input: Any, index: Any, source: Any, accumulate: bool) -> None:
     _check_flat(input, index)
 
 
-@op(inplace=True, check=_check_put)
+@op(inplace="method", check=_check_put)
 def put(input, index: Array, source: Array, accumulate=False):
     """A copy of ``input`` with the source's elements written at (or added to) positions of the flattened tensor."""
     if not index.size:

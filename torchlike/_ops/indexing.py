@@ -44,6 +44,13 @@ NON_TUPLE = (
 )
 
 
+EXPANDED = (
+    "Use of index_put_ on expanded tensors is deprecated. Please clone() the tensor before performing this "
+    "operation. This "
+    "also applies to advanced indexing e.g. tensor[indices] = tensor"
+)
+
+
 def _entries(index: Any) -> list[Any]:
     """The entries of an index, lists and arrays as tensors."""
     if not isinstance(index, tuple):
@@ -504,7 +511,7 @@ def index_put_(self, indices, values, accumulate=False):
 
 def _put_at(self: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool) -> Tensor:
     """``index_put_`` where None stands for all of a dimension."""
-    machinery.check_inplace(self)
+    _check_history(self, values)
     if len(indices) > self._spec.ndim:
         raise IndexError(f"too many indices for tensor of dimension {self._spec.ndim} (got {len(indices)})")
     fills = not accumulate and values._spec.numel == 1 and _is_one_mask(indices)
@@ -555,6 +562,14 @@ def _put_at_hand(t: Tensor, pattern: Sequence[int], indices: Sequence[Tensor], v
     return True
 
 
+def _check_history(t: Tensor, values: Tensor) -> None:
+    """What the tape has against a write. Memory that is shown more than once may be written to, unlike elsewhere."""
+    if threads.grad_enabled:
+        machinery._check_history(t, (values,))
+    if t._view is not None and any(n > 1 and s == 0 for n, s in zip(t._spec.shape, t._view.strides, strict=True)):
+        warnings.warn(EXPANDED, UserWarning, stacklevel=4)
+
+
 def _is_one_mask(indices: Sequence[Tensor | None]) -> bool:
     present = [i for i in indices if i is not None]
     return len(present) == 1 and present[0]._spec.dtype in _MASKS
@@ -562,16 +577,15 @@ def _is_one_mask(indices: Sequence[Tensor | None]) -> bool:
 
 def _check_apart(t: Tensor, other: Tensor) -> None:
     """RuntimeError where two dense tensors show memory that they share."""
-    if t._storage is not other._storage or not t._spec.numel or not other._spec.numel:
-        return
-    spans = []
-    for x in (t, other):
-        if not is_dense(x._spec.shape, strides_of(x)) and x is not t:
+    if t is not other:
+        if t._storage is not other._storage or not t._spec.numel or not other._spec.numel:
             return
-        spans.append((x.storage_offset(), x.storage_offset() + x._spec.numel))
-    (a, b), (c, d) = spans
-    if t is other or (a < d and c < b and is_dense(t._spec.shape, strides_of(t))):
-        raise RuntimeError(machinery.PARTIAL_OVERLAP)
+        if not all(is_dense(x._spec.shape, strides_of(x)) for x in (t, other)):
+            return
+        a, b = t.storage_offset(), other.storage_offset()
+        if a + t._spec.numel <= b or b + other._spec.numel <= a:
+            return
+    raise RuntimeError(machinery.PARTIAL_OVERLAP)
 
 
 @composite()

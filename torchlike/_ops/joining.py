@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -253,9 +254,14 @@ def rot90(input, k=1, dims=(0, 1)):
 
 # Triangles.
 
+#: Up to this many elements, the mask of a triangle is a constant of the program.
+_KNOWN_MASK = 1 << 20
+
 
 def _below(shape: Sequence[int], diagonal: int) -> Any:
     """Where the column is at most ``diagonal`` to the right of the row."""
+    if math.prod(shape[-2:]) <= _KNOWN_MASK:
+        return lax.broadcast_in_dim(np.tri(*shape[-2:], diagonal, bool), tuple(shape), (len(shape) - 2, len(shape) - 1))
     rows, columns = (lax.broadcasted_iota(INT64, tuple(shape), len(shape) - k) for k in (2, 1))
     return lax.le(columns, lax.add(rows, np.int64(diagonal)))
 
@@ -265,14 +271,14 @@ def _triangle(name: str, x: Any) -> None:
         raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
 
 
-@op(inplace=True)
+@op(inplace="method")
 def tril(input, diagonal=0, *, out=None):
     """The lower triangle of each matrix, up to ``diagonal`` (counted to the right), zeros elsewhere."""
     _triangle("tril", input)
     return choose(_below(input.shape, diagonal), input, constant(input, 0))
 
 
-@op(inplace=True)
+@op(inplace="method")
 def triu(input, diagonal=0, *, out=None):
     """The upper triangle of each matrix, from ``diagonal`` (counted to the right) on, zeros elsewhere."""
     _triangle("triu", input)
@@ -392,7 +398,7 @@ def diag_embed(input, offset=0, dim1=-2, dim2=-1):
     return lax.transpose(out, [places[d] for d in range(n)])
 
 
-@op(name="diagonal_copy", node="DiagonalBackward0_copy")
+@op(namespaces=("torch",), node="DiagonalBackward0_copy")
 def diagonal_copy(input, offset=0, dim1=0, dim2=1, *, out=None):
     """A copy of :func:`diagonal`."""
     if wrap_dim(dim1, input.ndim) == wrap_dim(dim2, input.ndim):

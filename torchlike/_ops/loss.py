@@ -149,7 +149,8 @@ def _check_nll_shapes(x: Any, target: Any, weight: Any) -> None:
     if x.ndim > 2 and x.shape[2:] != target.shape[1:]:
         if x.ndim == 4:
             raise RuntimeError(
-                f"input and target batch or spatial sizes don't match: target {list(target.shape)}, input {list(x.shape)}"
+                f"input and target batch or spatial sizes don't match: target {list(target.shape)}, input "
+                f"{list(x.shape)}"
             )
         raise RuntimeError(f"Expected target size {[x.shape[0], *x.shape[2:]]}, got {list(target.shape)}")
     if target.dtype not in (np.int64, np.uint8):
@@ -181,7 +182,9 @@ def _nll_loss(input, target: Array, weight: Array | None = None, ignore_index=-1
 
 @composite(namespaces=_F)
 def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"):
-    """The negative log-likelihood loss: ``-weight[y] * input[n, y]``; (N, C, ...) log-probabilities, (N, ...) labels."""
+    """The negative log-likelihood loss: ``-weight[y] * input[n, y]``; (N, C, ...) log-probabilities, (N, ...)
+    labels.
+    """
     reduction = check_reduction(legacy_reduction(size_average, reduce, reduction))
     if input.dim() == 4:
         return _nll_loss_2d(input, target, weight, ignore_index, reduction)

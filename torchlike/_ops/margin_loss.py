@@ -16,7 +16,6 @@ from torchlike._ops.op import REGISTRY, Array, Promote, broadcast_shapes, compos
 from torchlike._ops.regression_loss import _by_reduction as by_reduction
 from torchlike._ops.regression_loss import apply_reduction, check_tensors, chosen_reduction
 from torchlike._tensor.dtypes import get_default_dtype
-from torchlike._tensor.tensor import Tensor
 
 _F = ("nn.functional",)
 
@@ -233,10 +232,10 @@ def _check_multi_margin_call(input, target, p, margin, weight, reduction):
 @op(
     namespaces=("_private",), name="_multi_margin", node="MultiMarginLossBackward0", check=_check_multi_margin_call,
 )  # fmt: skip
-def _multi_margin(input, target: Array, p, margin, weight: "Array | None", reduction):
+def _multi_margin(input, target: Array, p, margin, weight: Array | None, reduction):
     """What each class's score exceeds the right one's less the margin by, to a power."""
     n, classes = (input.shape[0], input.shape[1]) if input.ndim == 2 else (1, input.shape[0] if input.ndim else 1)
-    if not (input.ndim == 2 and input.shape[1] or input.ndim == 1 and input.shape[0] or input.ndim == 0):
+    if not ((input.ndim == 2 and input.shape[1]) or (input.ndim == 1 and input.shape[0]) or input.ndim == 0):
         raise RuntimeError(
             f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {listed(input.shape)}"
         )
@@ -298,7 +297,7 @@ def _check_multilabel_call(input, target, reduction):
 )  # fmt: skip
 def _multilabel_margin(input, target: Array, reduction):
     """What each other class's score exceeds each right one's less the margin by."""
-    if not (input.ndim == 2 and input.shape[1] or input.ndim == 1 and input.shape[0] or input.ndim == 0):
+    if not ((input.ndim == 2 and input.shape[1]) or (input.ndim == 1 and input.shape[0]) or input.ndim == 0):
         raise RuntimeError(
             f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {listed(input.shape)}"
         )

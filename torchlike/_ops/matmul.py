@@ -69,7 +69,8 @@ def mv(input, vec: Array, *, out=None):
         raise RuntimeError(f"vector + matrix @ vector expected, got 1, {input.ndim}, {vec.ndim}")
     if input.shape[1] != vec.shape[0]:
         raise RuntimeError(
-            f"size mismatch, got input ({input.shape[0]}), mat ({input.shape[0]}x{input.shape[1]}), vec ({vec.shape[0]})"
+            f"size mismatch, got input ({input.shape[0]}), mat ({input.shape[0]}x{input.shape[1]}), vec "
+            f"({vec.shape[0]})"
         )
     if input.dtype != vec.dtype:
         raise RuntimeError(
@@ -88,7 +89,8 @@ def _check_vectors(name: str, a: Any, b: Any) -> None:
         )
     if a.shape != b.shape:
         raise RuntimeError(
-            f"inconsistent tensor size, expected tensor [{a.shape[0]}] and src [{b.shape[0]}] to have the same number of "
+            f"inconsistent tensor size, expected tensor [{a.shape[0]}] and src [{b.shape[0]}] to have the same "
+            f"number of "
             f"elements, but got {a.shape[0]} and {b.shape[0]} elements respectively"
         )
 
@@ -122,7 +124,8 @@ def _check_batches(a: Any, b: Any) -> None:
     want = [a.shape[0], a.shape[2]]
     if [b.shape[0], b.shape[1]] != want:
         raise RuntimeError(
-            f"Expected size for first two dimensions of batch2 tensor to be: {want} but got: {[b.shape[0], b.shape[1]]}."
+            f"Expected size for first two dimensions of batch2 tensor to be: {want} but got: "
+            f"{[b.shape[0], b.shape[1]]}."
         )
     if a.dtype != b.dtype:
         raise RuntimeError(f"expected scalar type {scalar_name(a)} but found {scalar_name(b)}")
@@ -224,7 +227,8 @@ def check_expand(have: tuple[int, ...], want: tuple[int, ...]) -> None:
     for i, n in enumerate(have):
         if lead < 0 or n not in (1, want[lead + i]):
             raise RuntimeError(
-                f"The expanded size of the tensor ({want[lead + i] if lead >= 0 else want[0]}) must match the existing size "
+                f"The expanded size of the tensor ({want[lead + i] if lead >= 0 else want[0]}) must match the "
+                f"existing size "
                 f"({n}) at non-singleton dimension {lead + i}.  Target sizes: {list(want)}.  Tensor sizes: {list(have)}"
             )
 
@@ -293,7 +297,8 @@ def _tensordot(input, other, dims_a, dims_b):
     for i, j in zip(dims_a, dims_b, strict=True):
         if input.shape[i] != other.shape[j]:
             raise RuntimeError(
-                f"contracted dimensions need to match, but first has size {input.shape[i]} in dim {i} and second has size "
+                f"contracted dimensions need to match, but first has size {input.shape[i]} in dim {i} and second has "
+                f"size "
                 f"{other.shape[j]} in dim {j}"
             )
     return product(input, other, (dims_a, dims_b))

@@ -104,7 +104,7 @@ def _with_device(t: Tensor, place: Any) -> Tensor:
 def to(self, *args, **kwargs):
     """The tensor in another dtype, on another device, or as another tensor is; itself where nothing changes.
 
-    ``to(dtype)``, ``to(device, dtype=None)``, ``to(other)``, each with ``non_blocking``, ``copy`` and ``memory_format``.
+    ``to(dtype)``, ``to(device, dtype=None)``, ``to(other)``; each with ``non_blocking``, ``copy``, ``memory_format``.
     """
     dtype, device, copy = parse_to(args, kwargs)
     out = self
@@ -136,11 +136,14 @@ def parse_to(args: tuple, kwargs: dict) -> tuple[Dtype | None, Any, bool]:
             raise TypeError(
                 "to() received an invalid combination of arguments - got "
                 f"({', '.join(type(a).__name__ for a in args)}), but expected one of:\n"
-                " * (torch.device device = None, torch.dtype dtype = None, bool non_blocking = False, bool copy = False, *, "
+                " * (torch.device device = None, torch.dtype dtype = None, bool non_blocking = False, bool copy = "
+                "False, *, "
                 "torch.memory_format memory_format = None)\n"
-                " * (torch.dtype dtype, bool non_blocking = False, bool copy = False, *, torch.memory_format memory_format "
+                " * (torch.dtype dtype, bool non_blocking = False, bool copy = False, *, torch.memory_format "
+                "memory_format "
                 "= None)\n"
-                " * (Tensor tensor, bool non_blocking = False, bool copy = False, *, torch.memory_format memory_format = "
+                " * (Tensor tensor, bool non_blocking = False, bool copy = False, *, torch.memory_format "
+                "memory_format = "
                 "None)\n"
             )
         if len(positions) > 1:
@@ -239,8 +242,13 @@ def broadcast_message(want: tuple[int, ...], have: tuple[int, ...]) -> str:
         return f"output with shape {list(want)} doesn't match the broadcast shape {list(have)}"
     for i, n in enumerate(have):
         if n != want[i - lead] and n != 1:
-            return f"The size of tensor a ({want[i - lead]}) must match the size of tensor b ({n}) at non-singleton dimension {i - lead}"
-    return f"shape mismatch: value tensor of shape {list(have)} cannot be broadcast to indexing result of shape {list(want)}"
+            return (
+                f"The size of tensor a ({want[i - lead]}) must match the size of tensor b ({n}) at non-singleton "
+                f"dimension {i - lead}"
+            )
+    return (
+        f"shape mismatch: value tensor of shape {list(have)} cannot be broadcast to indexing result of shape {list(want)}"
+    )
 
 
 def _check_broadcast(want: tuple[int, ...], have: tuple[int, ...]) -> None:
@@ -326,7 +334,8 @@ def _filled(t: Tensor, number: Any) -> Value:
 
 def _overwrite(t: Tensor, number: Any, name: str) -> Tensor:
     """Write one number everywhere; what was there has no gradient from here on."""
-    machinery.check_inplace(t)
+    if threads.grad_enabled:
+        machinery._check_history(t, ())
     tracked = threads.grad_enabled and t.requires_grad
     before = edge_of(t) if tracked else None
     assign(t, _filled(t, number))
@@ -363,6 +372,8 @@ def fill_(self, value):
         tracked = threads.grad_enabled and (self.requires_grad or value.requires_grad)
         source = value_of(value).array
         if tracked or source is None or self._storage.device is not CPU:
+            if value._storage is self._storage:  # which is allowed here
+                value = value.clone()
             return machinery.call_inplace(_fill.operator, (self, value), (None, (), None))
         machinery.check_inplace(self)
         assign(self, concrete(np.full(self._spec.shape, _numpy_cast(np.asarray(source), self.dtype))))
@@ -382,8 +393,10 @@ def detach_(self):
     if self._base_tensor is not None:
         raise RuntimeError(
             "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for "
-            "training, and gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence detach_() "
-            "cannot be called on these gradients. To fix this error, please refer to the Optimizer.zero_grad() function in "
+            "training, and gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence "
+            "detach_() "
+            "cannot be called on these gradients. To fix this error, please refer to the Optimizer.zero_grad() "
+            "function in "
             "torch/optim/optimizer.py as the solution."
         )
     self._edge, self._requires_grad = None, False

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any
 
 import numpy as np
 from jax import lax
 
 from torchlike._engine import draws
 from torchlike._engine.value import concrete
-from torchlike._ops.bodies import choose, constant, convert, kind, widened
-from torchlike._ops.convolution import listed
+from torchlike._ops.bodies import choose, constant, convert, widened
 from torchlike._ops.loss import cross_entropy
 from torchlike._ops.matmul import linear
 from torchlike._ops.op import Array, composite, op
@@ -27,7 +25,7 @@ def _bilinear_node(has_bias: bool) -> str:
 
 
 @op(namespaces=("_private",), name="_bilinear", node=_bilinear_node)
-def _bilinear(input1: Array, input2: Array, weight: Array, bias: "Array | None", has_bias):
+def _bilinear(input1: Array, input2: Array, weight: Array, bias: Array | None, has_bias):
     """``x1 @ A_o @ x2`` for each output ``o``."""
     if input1.ndim != input2.ndim:
         raise RuntimeError(
@@ -81,7 +79,7 @@ def _rrelu_mean(input, slope):
 
 def _rrelu(input: Tensor, lower: float, upper: float, training: bool) -> Tensor:
     if lower > upper:
-        raise RuntimeError(f"Lower bound should be less than or equal to the upper bound")
+        raise RuntimeError("Lower bound should be less than or equal to the upper bound")
     if not training:
         return _rrelu_mean(input, (lower + upper) / 2)
     from torchlike.random import cpu_stream

@@ -125,7 +125,7 @@ def _like(out: Any, x: Any) -> Any:
 
 @op(namespaces=("_private",), name="_batch_norm_training", node="NativeBatchNormBackward0")
 def _batch_norm_training(
-    input, weight: "Array | None", bias: "Array | None", running_mean: "Array | None", running_var: "Array | None",
+    input, weight: Array | None, bias: Array | None, running_mean: Array | None, running_var: Array | None,
     momentum: Number, eps,
 ):  # fmt: skip
     """The input normalized by its own statistics, and the running ones moved towards these where there are any."""
@@ -147,7 +147,7 @@ def _batch_norm_training(
 
 @op(namespaces=("_private",), name="_batch_norm_inference", node="NativeBatchNormBackward0")
 def _batch_norm_inference(
-    input, weight: "Array | None", bias: "Array | None", running_mean: Array, running_var: Array, eps
+    input, weight: Array | None, bias: Array | None, running_mean: Array, running_var: Array, eps
 ):
     """The input normalized by the running statistics."""
     _check_channels(input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
@@ -285,7 +285,7 @@ def _check_normalized(name: str, x: Any, normalized_shape: Sequence[int], **give
 
 
 @op(namespaces=("_private",), name="_layer_norm", node="NativeLayerNormBackward0")
-def _layer_norm(input, normalized_shape, weight: "Array | None", bias: "Array | None", eps):
+def _layer_norm(input, normalized_shape, weight: Array | None, bias: Array | None, eps):
     """The input normalized over its last dimensions."""
     _check_normalized("LayerNormKernelImpl", input, normalized_shape, weight=weight, bias=bias)
     _check_mixed(input, (weight, bias))
@@ -356,7 +356,7 @@ _by_rms.defvjp(_by_rms_forward, _by_rms_backward)
 @op(
     namespaces=("_private",), name="_rms_norm", node=lambda half, **_: "ToCopyBackward0" if half else "MulBackward0"
 )
-def _rms_norm(input, normalized_shape, weight: "Array | None", eps, half):
+def _rms_norm(input, normalized_shape, weight: Array | None, eps, half):
     """The input over the root of the mean of its squares along the last dimensions."""
     _check_normalized("rms_norm", input, normalized_shape, weight=weight)
     axes = tuple(range(input.ndim - len(normalized_shape), input.ndim))
@@ -382,7 +382,7 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
 
 
 @op(namespaces=("_private",), name="_group_norm", node="NativeGroupNormBackward0")
-def _group_norm(input, num_groups, weight: "Array | None", bias: "Array | None", eps):
+def _group_norm(input, num_groups, weight: Array | None, bias: Array | None, eps):
     """The input normalized over groups of channels of each sample."""
     n, channels = input.shape[:2]
     if num_groups <= 0:
@@ -427,7 +427,7 @@ def torch_group_norm(input, num_groups, weight=None, bias=None, eps=1e-5, cudnn_
 
 @op(namespaces=("_private",), name="_instance_norm", node="ViewBackward0")
 def _instance_norm(
-    input, weight: "Array | None", bias: "Array | None", running_mean: "Array | None", running_var: "Array | None",
+    input, weight: Array | None, bias: Array | None, running_mean: Array | None, running_var: Array | None,
     momentum: Number, eps,
 ):  # fmt: skip
     """Each channel of each sample normalized, and the running statistics moved towards the batch's mean of them."""
@@ -487,7 +487,7 @@ def torch_instance_norm(input, weight, bias, running_mean, running_var, use_inpu
 
 @op(namespaces=("_private",), name="_instance_norm_inference", node="ViewBackward0")
 def _instance_norm_inference(
-    input, weight: "Array | None", bias: "Array | None", running_mean: Array, running_var: Array, eps
+    input, weight: Array | None, bias: Array | None, running_mean: Array, running_var: Array, eps
 ):
     """The input normalized by the running statistics."""
     return _batch_norm_inference.operator.body(input, weight, bias, running_mean, running_var, eps)

@@ -1,9 +1,10 @@
 """How an operator is declared.
 
 A declaration is a pure JAX function under a decorator. Its signature is torch's and becomes the public one; parameters
-called ``input`` and ``other``, or annotated ``Array``, ``Array | None`` or ``Arrays``, are tensors; those annotated ``Number``
+called ``input`` and ``other``, or annotated ``Array``, ``Array | None`` or ``Arrays``, are tensors; those annotated
+``Number``
 take a Python number; the others are static. From one declaration come the function, the method, the in-place method and
-``out=``, promotion, the gradient, the node's name and the rows of the operator table that tests and stubs are made from.
+``out=``, promotion, the gradient, the node's name and the rows of the operator table for tests and stubs.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from torchlike._engine.trace import Trace, record, threads
 from torchlike._engine.value import Spec, Value, concrete
 from torchlike._ops import arguments
 from torchlike._tape.graph import Bridge, CopySlices, OpNode, next_sequence, node_class, observed, observers
+from torchlike._tape.names import SAVE_NUMBERS
 from torchlike._tensor import dtypes
 from torchlike._tensor.dtypes import dtype
 from torchlike._tensor.layout import elementwise_strides, wrap_strided
-from torchlike._tensor.promotion import DIMENSIONED, NUMBER, SCALAR_TYPE_NAMES, ZERO_DIM, castable, result_type_of
 from torchlike._tensor.placement import without_elements
+from torchlike._tensor.promotion import DIMENSIONED, NUMBER, SCALAR_TYPE_NAMES, ZERO_DIM, castable, result_type_of
 from torchlike._tensor.storage import Storage
 from torchlike._tensor.tensor import CPU, Tensor, assign, dtype_of, edge_of, forbidden_write, strides_of, value_of, wrap
 from torchlike._tensor.views import is_contiguous
@@ -52,7 +54,8 @@ class Op:
     """A declared operator: what dispatch needs of it, and what tables are made of."""
 
     __slots__ = (
-        "alias", "body", "check", "differentiable", "doc", "elementwise", "function", "inplace", "kernel", "layout", "name", "namespaces",
+        "alias", "body", "check", "differentiable", "doc", "elementwise", "function", "inplace", "kernel",
+        "layout", "name", "namespaces",
         "node", "node_classes", "parameters", "promote", "returns", "statics", "tensors",
     )  # fmt: skip
 
@@ -62,7 +65,8 @@ class Op:
         self.promote = promote
         self.alias: tuple[str, ...] = tuple(options.get("alias", ()))
         self.namespaces: tuple[str, ...] = tuple(options.get("namespaces", ("torch", "Tensor")))
-        self.inplace: bool = options.get("inplace", False)
+        #: Whether there is an in-place form: everywhere, or with "method" on tensors alone.
+        self.inplace: bool | str = options.get("inplace", False)
         self.node = options.get("node") or camel_case(name) + "Backward0"
         self.differentiable: bool = not options.get("nondiff", False)
         self.elementwise: bool = options.get("elementwise", options.get("recompute", False))
@@ -336,15 +340,13 @@ def _class_of(op: Op, static: Any, instance: Instance) -> type:
 
 
 def _keep_class(instance: Instance, cls: type) -> type:
-    """Remember the class of an instance's nodes, and what of its inputs and outputs that says must not be written to."""
+    """Remember the class of an instance's nodes, and what of its inputs and outputs that says must not be written
+    to.
+    """
     instance.node_class = cls
     instance.checked = cls.checked(instance)
     instance.frees = instance.frees or instance.kernel.name in SAVE_NUMBERS
     return cls
-
-
-#: Operators whose nodes keep even a number that they are applied to, and so have something to free.
-SAVE_NUMBERS = frozenset(("mul", "div"))
 
 
 def _call_any(op: Op, args: Sequence[Any], static: Any) -> Any:
@@ -454,7 +456,8 @@ INTERNAL_OVERLAP = (
     "clone() the tensor before performing the operation."
 )
 PARTIAL_OVERLAP = (
-    "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. "
+    "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "
+    "location. "
     "Please clone() the tensor before performing the operation."
 )
 
@@ -463,9 +466,8 @@ def check_inplace(t: Tensor, others: Sequence[Any] = ()) -> None:
     """RuntimeError where torch does not allow writing to ``t`` what is computed from it and ``others``."""
     if threads.grad_enabled:
         _check_history(t, others)
-    if t._view is not None:
-        if any(n > 1 and s == 0 for n, s in zip(t._spec.shape, t._view.strides, strict=True)):
-            raise RuntimeError(INTERNAL_OVERLAP)
+    if t._view is not None and any(n > 1 and s == 0 for n, s in zip(t._spec.shape, t._view.strides, strict=True)):
+        raise RuntimeError(INTERNAL_OVERLAP)
     for other in others:
         if isinstance(other, Tensor) and other is not t and other._storage is t._storage:
             _check_overlap(t, other)
@@ -620,8 +622,11 @@ def set_history(target: Tensor, node: Any, self_at: int | None) -> None:
     """Make ``node`` (None: nothing differentiable) the history of what was just written to ``target``."""
     base = target._base_tensor
     if base is None:
+        before = target._edge
         target._edge = None if node is None else (node, 0)
         target._requires_grad = node is not None
+        if target._retains_grad:
+            target._retain_from(target._edge, before)
         return
     from torchlike._tensor.tensor import steps_from
 
@@ -638,7 +643,8 @@ def call_out(op: Op, out: Any, args: Sequence[Any], static: Any) -> Any:
     for a in args:
         if isinstance(a, Tensor) and a.requires_grad and threads.grad_enabled and op.differentiable:
             raise RuntimeError(
-                f"{op.name}(): functions with out=... arguments don't support automatic differentiation, but one of the "
+                f"{op.name}(): functions with out=... arguments don't support automatic differentiation, but one of "
+                f"the "
                 "arguments requires grad."
             )
     results = call(op, args, static)
@@ -721,10 +727,9 @@ def op(promote: Promote = Promote.NONE, **options: Any) -> Callable:
             _register(declared.namespaces, public, function)
         if declared.inplace:
             inplace = arguments.generate(declared, inplace=True)
+            where = ("Tensor",) if declared.inplace == "method" else ("torch", "Tensor", "nn.functional")
             for public in (name, *declared.alias):
-                _register(
-                    [n for n in declared.namespaces if n in ("torch", "Tensor", "nn.functional")], public + "_", inplace
-                )
+                _register([n for n in declared.namespaces if n in where], public + "_", inplace)
         return function
 
     return declare

@@ -116,8 +116,8 @@ def _check_edges(x: Any, pad: Sequence[int], mode: str) -> None:
     inside = x.shape[x.ndim - n :]
     batched = x.ndim == n + 2
     solid = x.shape[1:] if batched else x.shape
-    if mode == "replicate" and n < 3 or mode == "reflect":
-        if 0 in solid and (mode == "reflect" or 0 in solid[1:] or batched and 0 in solid):
+    if (mode == "replicate" and n < 3) or mode == "reflect":
+        if 0 in solid and (mode == "reflect" or 0 in solid[1:] or (batched and 0 in solid)):
             raise RuntimeError(
                 f"Expected {_RANKS[n]} (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, "
                 f"but got: {listed(x.shape)}"
@@ -127,8 +127,8 @@ def _check_edges(x: Any, pad: Sequence[int], mode: str) -> None:
         size = x.shape[axis]
         if mode == "reflect" and (low >= size or high >= size):
             raise RuntimeError(
-                "Argument #{}: Padding size should be less than the corresponding input dimension, but got: padding "
-                "({}, {}) at dimension {} of input {}".format(4 + 2 * i, low, high, axis, listed(x.shape))
+                f"Argument #{4 + 2 * i}: Padding size should be less than the corresponding input dimension, but got: padding "
+                f"({low}, {high}) at dimension {axis} of input {listed(x.shape)}"
             )
         if size + low + high < 1:
             raise RuntimeError(_too_small(x, n, [s + a + b for s, (a, b) in zip(inside, _pairs(pad)[::-1], strict=True)]))

@@ -37,13 +37,13 @@ def _atan2_slopes(out: Any, y: Any, x: Any) -> tuple:
 _atan2 = with_slopes(lax.atan2, _atan2_slopes)
 
 
-@pointwise(_TO_FLOAT, inplace=True, alias=("arctan2",))
+@pointwise(_TO_FLOAT, inplace="method", alias=("arctan2",))
 def atan2(input, other, *, out=None):
     """The angle in radians of the point ``(other_i, input_i)`` in the plane, between -pi and pi."""
     return _atan2(*broadcast_numbers(input, other))
 
 
-@pointwise(inplace=True)
+@pointwise(inplace="method")
 def hypot(input, other, *, out=None):
     """The hypotenuse of the right triangle whose legs are ``input_i`` and ``other_i``."""
     if kind(input) not in "f":
@@ -208,7 +208,7 @@ def _same_types(input: Tensor, values: Tensor) -> None:
         raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
 
 
-@pointwise(inplace=True, check=_same_types)
+@pointwise(inplace="method", check=_same_types)
 def heaviside(input, values: Array, *, out=None):
     """The step function: 0 below zero, 1 above, ``values_i`` at zero."""
     zero = constant(input, 0)
@@ -238,7 +238,7 @@ def lcm(input, other, *, out=None):
     return jnp.lcm(input, other)
 
 
-@op(inplace=True, nondiff=True)
+@op(inplace="method", nondiff=True)
 def nextafter(input, other, *, out=None):
     """The floating-point number next to each element in the direction of ``other``'s."""
     shape = machinery.broadcast_shapes([input.shape, other.shape])

@@ -21,133 +21,13 @@ from torchlike._engine.value import spec_of
 from torchlike._ops.bodies import constant, convert, kind, type_name_of, widened
 from torchlike._ops.convolution import listed
 from torchlike._ops.op import composite, op
+from torchlike._ops.windows import Windows, out_size
 from torchlike._tensor.tensor import Tensor
 
 _F = ("nn.functional",)
 
 #: Windows of more places than this are not unrolled where there is another way.
 _MANY_TAPS = 32
-
-
-# The geometry of windows.
-
-
-def _out_size(n: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
-    span = n + 2 * padding - dilation * (kernel - 1) - 1
-    out = (span + (stride - 1 if ceil_mode else 0)) // stride + 1
-    if ceil_mode and (out - 1) * stride >= n + padding:
-        out -= 1  # the last window would lie in the padding altogether
-    return out
-
-
-def _padded(x: Any, windows: Windows, fill: Any) -> Any:
-    """The input with padding, cut off where no window reaches."""
-    config = [(0, 0, 0)] * (x.ndim - len(windows.kernel)) + [
-        (p, (o - 1) * s + d * (k - 1) + 1 - n - p, 0)
-        for n, o, k, s, p, d in zip(*windows.sizes(), strict=True)
-    ]  # fmt: skip
-    return x if all(c == (0, 0, 0) for c in config) else lax.pad(x, constant(x, fill), config)
-
-
-class Windows:
-    """Windows over the last dimensions: their settings, one for each dimension, and how many there are."""
-
-    def __init__(self, shape: Sequence[int], kernel, stride, padding, dilation, ceil_mode: bool):
-        self.inside = tuple(shape[len(shape) - len(kernel) :])
-        self.kernel, self.stride, self.padding, self.dilation = kernel, stride, padding, dilation
-        self.out = tuple(
-            _out_size(n, k, s, p, d, ceil_mode)
-            for n, k, s, p, d in zip(self.inside, kernel, stride, padding, dilation, strict=True)
-        )
-
-    def sizes(self) -> tuple:
-        """All settings, dimension by dimension."""
-        return self.inside, self.out, self.kernel, self.stride, self.padding, self.dilation
-
-    @property
-    def places(self) -> list[tuple[int, ...]]:
-        """The places of a window, in row-major order."""
-        return list(itertools.product(*map(range, self.kernel)))
-
-    @property
-    def are_apart(self) -> bool:
-        """Whether windows touch but do not overlap."""
-        return self.kernel == self.stride and all(d == 1 for d in self.dilation)
-
-    def taps(self, padded: Any) -> list[Any]:
-        """For each place of a window, a slice of the padded input with that place of all windows."""
-        lead = padded.ndim - len(self.kernel)
-        slices = []
-        for place in self.places:
-            starts = [i * d for i, d in zip(place, self.dilation, strict=True)]
-            stops = [b + (o - 1) * s + 1 for b, o, s in zip(starts, self.out, self.stride, strict=True)]
-            slices.append(
-                lax.slice(
-                    padded, [0] * lead + starts, [*padded.shape[:lead], *stops], [1] * lead + list(self.stride)
-                )
-            )
-        return slices
-
-    def scatter(self, taps: Sequence[Any], lead: Sequence[int]) -> Any:
-        """The sum of what each place of each window sends back to the input it was taken from."""
-        if self.are_apart:
-            return self._interleaved(taps, lead)
-        zero = constant(taps[0], 0)
-        total = None
-        for place, tap in zip(self.places, taps, strict=True):
-            config = [(0, 0, 0)] * len(lead)
-            for i, n, o, k, s, p, d in zip(place, *self.sizes(), strict=True):
-                low = i * d - p
-                config.append((low, n - low - (o - 1) * s - 1, s - 1))
-            spread = lax.pad(tap, zero, config)
-            total = spread if total is None else lax.add(total, spread)
-        return total
-
-    def _interleaved(self, taps: Sequence[Any], lead: Sequence[int]) -> Any:
-        taps = list(taps)
-        shape = [*lead, *self.out]
-        for axis in range(len(self.kernel) - 1, -1, -1):
-            k, at = self.kernel[axis], len(lead) + axis
-            groups = [taps[i : i + k] for i in range(0, len(taps), k)]
-            shape[at] *= k
-            if k > 1:
-                taps = [
-                    lax.reshape(lax.concatenate([lax.expand_dims(t, (at + 1,)) for t in group], at + 1), shape)
-                    for group in groups
-                ]
-        config = [(0, 0, 0)] * len(lead) + [
-            (-p, n + p - o * k, 0) for n, o, k, _, p, _ in zip(*self.sizes(), strict=True)
-        ]
-        return taps[0] if all(c == (0, 0, 0) for c in config) else lax.pad(taps[0], constant(taps[0], 0), config)
-
-    def positions(self) -> list[np.ndarray]:
-        """For each place of a window, where in the flat input it is, for all windows."""
-        grids = []
-        for place in self.places:
-            flat = np.zeros((), np.int64)
-            for i, n, o, _, s, p, d in zip(place, *self.sizes(), strict=True):
-                flat = flat[..., None] * n + (np.arange(o) * s - p + i * d)
-            grids.append(flat)
-        return grids
-
-    def first_positions(self) -> np.ndarray:
-        """Where the first place of each window is that is not padding."""
-        flat = np.zeros((), np.int64)
-        for n, o, _, s, p, d in zip(*self.sizes(), strict=True):
-            start = np.arange(o) * s - p
-            flat = flat[..., None] * n + np.where(start < 0, start + (-start + d - 1) // d * d, start)
-        return flat
-
-    def counts(self, include_pad: bool) -> np.ndarray:
-        """How many elements the mean of each window is over."""
-        total = np.ones((), np.int64)
-        for n, o, k, s, p, _ in zip(*self.sizes(), strict=True):
-            start = np.arange(o) * s - p
-            stop = np.minimum(start + k, n + p)
-            if not include_pad:
-                start, stop = np.maximum(start, 0), np.minimum(stop, n)
-            total = total[..., None] * (stop - start)
-        return total
 
 
 # Maxima.
@@ -161,7 +41,7 @@ def _lowest(x: Any) -> Any:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def _maxima(x, windows):
-    return functools.reduce(lax.max, windows.taps(_padded(x, windows, _lowest(x))))
+    return functools.reduce(lax.max, windows.taps(x, _lowest(x)))
 
 
 def _maxima_forward(x, windows):
@@ -173,7 +53,7 @@ def _maxima_backward(windows, saved, g):
     x, out = saved
     zero = lax.full_like(g, 0)
     free, sent = None, []
-    for tap in windows.taps(_padded(x, windows, _lowest(x))):
+    for tap in windows.taps(x, _lowest(x)):
         hit = lax.eq(tap, out)
         chosen = hit if free is None else lax.bitwise_and(hit, free)
         sent.append(lax.select(chosen, g, zero))
@@ -189,11 +69,9 @@ def _max_pooled(x: Any, windows: Windows) -> Any:
     if math.prod(windows.kernel) <= _MANY_TAPS or any(d != 1 for d in windows.dilation):
         return _maxima(x, windows)
     lead = x.ndim - len(windows.kernel)
-    padding = [(0, 0)] * lead + [
-        (p, (o - 1) * s + k - n - p) for n, o, k, s, p, _ in zip(*windows.sizes(), strict=True)
-    ]
+    padding = [(0, 0)] * lead + windows.ends
     if any(high < 0 for _, high in padding):
-        x = _padded(x, windows, _lowest(x))
+        x = windows.padded(x, _lowest(x))
         padding = [(0, 0)] * x.ndim
     ones = (1,) * lead
     return lax.reduce_window(x, constant(x, _lowest(x)), lax.max, ones + windows.kernel, ones + windows.stride, padding)
@@ -206,7 +84,7 @@ def _max_positions(x: Any, windows: Windows) -> Any:
     every = tuple(range(len(shape) - len(windows.out), len(shape)))
     best = lax.broadcast_in_dim(constant(x, _lowest(x)), shape, ())
     where = lax.broadcast_in_dim(windows.first_positions(), shape, every)
-    for tap, position in zip(windows.taps(_padded(x, windows, _lowest(x))), windows.positions(), strict=True):
+    for tap, position in zip(windows.taps(x, _lowest(x)), windows.positions(), strict=True):
         better = lax.gt(tap, best)
         if kind(x) == "f":
             better = lax.bitwise_or(better, lax.ne(tap, tap))
@@ -224,14 +102,14 @@ def _max_node(kernel, **_: Any) -> str:
 def _max_pool(input, kernel, stride, padding, dilation, ceil_mode):
     """The maximum of each window."""
     _check_max_pool(input, kernel, stride, padding, dilation, ceil_mode, False)
-    return _max_pooled(input, Windows(input.shape, kernel, stride, padding, dilation, ceil_mode))
+    return _max_pooled(input, Windows.over(input.shape, kernel, stride, padding, dilation, ceil_mode))
 
 
 @op(namespaces=("_private",), name="_max_pool_with_indices", node=_max_node)
 def _max_pool_with_indices(input, kernel, stride, padding, dilation, ceil_mode):
     """The maximum of each window, and where it was."""
     _check_max_pool(input, kernel, stride, padding, dilation, ceil_mode, True)
-    windows = Windows(input.shape, kernel, stride, padding, dilation, ceil_mode)
+    windows = Windows.over(input.shape, kernel, stride, padding, dilation, ceil_mode)
     return _max_pooled(input, windows), _max_positions(input, windows)
 
 
@@ -265,7 +143,7 @@ def _check_max_pool_1d(x, kernel, stride, padding, dilation, ceil_mode) -> None:
         )
     if dilation <= 0:
         raise RuntimeError(f"max_pool1d() dilation must be greater than zero, but got {dilation}")
-    out = _out_size(x.shape[-1], kernel, stride, padding, dilation, ceil_mode)
+    out = out_size(x.shape[-1], kernel, stride, padding, dilation, ceil_mode)
     if out <= 0:
         raise RuntimeError(f"max_pool1d() Invalid computed output size: {out}")
 
@@ -312,7 +190,7 @@ def _check_windows(x, kernel, stride, padding, dilation, ceil_mode, prefix: str 
                     f"{start}Expected input's non-batch dimensions to have positive length, but input has a shape of "
                     f"{listed(x.shape)} and non-batch dimension {x.shape[axis]} has length zero!"
                 )
-    out = Windows(x.shape, kernel, stride, padding, dilation, ceil_mode).out
+    out = Windows.over(x.shape, kernel, stride, padding, dilation, ceil_mode).out
     if n == 3 and prefix == "" and any(
         size + 2 * p < k for size, k, p in zip(x.shape[x.ndim - 3 :], kernel, padding, strict=True)
     ):
@@ -413,7 +291,7 @@ def _sums(x: Any, windows: Windows) -> Any:
         pairs = itertools.chain.from_iterable(zip(windows.out, windows.kernel, strict=True))
         apart = lax.reshape(x, (*x.shape[:lead], *pairs))
         return lax.reduce_sum(apart, tuple(lead + 2 * i + 1 for i in range(n)))
-    x = _padded(x, windows, 0)
+    x = windows.padded(x, 0)
     ones = (1,) * lead
     return lax.reduce_window(x, constant(x, 0), lax.add, ones + windows.kernel, ones + windows.stride, "valid")
 
@@ -439,7 +317,7 @@ def _avg_pool(input, kernel, stride, padding, ceil_mode, count_include_pad, divi
     (_check_as_plane if n == 1 else _check_windows)(input, kernel, stride, padding, ones, ceil_mode)
     if kind(input) in "bc":
         raise NotImplementedError(f"\"avg_pool{max(n, 2)}d\" not implemented for '{type_name_of(input)}'")
-    windows = Windows(input.shape, kernel, stride, padding, ones, ceil_mode)
+    windows = Windows.over(input.shape, kernel, stride, padding, ones, ceil_mode)
     return convert(_averages(widened(input), windows, count_include_pad, divisor), input.dtype)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +13,7 @@ from jax import lax
 
 from torchlike._engine import draws
 from torchlike._engine.value import concrete
-from torchlike._ops.bodies import constant, kind, put_along, take_along, type_name_of
+from torchlike._ops.bodies import put_along, take_along, type_name_of
 from torchlike._ops.convolution import listed
 from torchlike._ops.loss import looked_at
 from torchlike._ops.op import REGISTRY, Array, composite, op
@@ -27,7 +26,7 @@ _F = ("nn.functional",)
 
 
 def _lp_pool(n: int, input, norm_type, kernel_size, stride, ceil_mode):
-    F = lambda name: REGISTRY["nn.functional", name]  # noqa: E731, N806
+    F = lambda name: REGISTRY["nn.functional", name]  # noqa: E731
     if norm_type == math.inf:
         return F(f"max_pool{n}d")(input.abs(), kernel_size, stride, 0, 1, ceil_mode)
     if norm_type == -math.inf:

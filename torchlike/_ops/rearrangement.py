@@ -6,13 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import jax
-import numpy as np
 from jax import lax
 
 from torchlike._ops.convolution import listed
 from torchlike._ops.op import composite, op
-from torchlike._ops.pooling import Windows, _padded
+from torchlike._ops.windows import Windows
 
 _F = ("nn.functional",)
 _BOTH = ("torch", "nn.functional")
@@ -122,7 +120,7 @@ def _check_settings(kernel, dilation, padding, stride) -> None:
 def _unfolded(x: Any, windows: Windows) -> Any:
     """(N, C, H, W) as (N, C * places, windows)."""
     n, c = x.shape[:2]
-    taps = [lax.expand_dims(t, (2,)) for t in windows.taps(_padded(x, windows, 0))]
+    taps = [lax.expand_dims(t, (2,)) for t in windows.taps(x, 0)]
     stacked = lax.concatenate(taps, 2) if len(taps) > 1 else taps[0]
     return lax.reshape(stacked, (n, c * len(taps), math.prod(windows.out)))
 
@@ -132,13 +130,13 @@ def _unfold_windows(input, kernel, dilation, padding, stride):
     """The windows of an image as columns."""
     _check_settings(kernel, dilation, padding, stride)
     valid = 0 not in input.shape[1:]
-    if not (input.ndim == 3 and valid and input.shape[0] or input.ndim == 4 and valid):
+    if not ((input.ndim == 3 and valid and input.shape[0]) or (input.ndim == 4 and valid)):
         raise RuntimeError(
             "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, but "
             f"got: {listed(input.shape)}"
         )
     x = input if input.ndim == 4 else lax.expand_dims(input, (0,))
-    windows = Windows(x.shape, kernel, stride, padding, dilation, False)
+    windows = Windows.over(x.shape, kernel, stride, padding, dilation)
     if min(windows.out) < 1:
         raise RuntimeError(
             f"Given input with spatial size {_tuple(x.shape[2:])}, kernel_size={_tuple(kernel)}, dilation={_tuple(dilation)}, "
@@ -179,7 +177,7 @@ def _fold_windows(input, output_size, kernel, dilation, padding, stride):
         )
     x = input if input.ndim == 3 else lax.expand_dims(input, (0,))
     shape = (x.shape[0], x.shape[1] // places, *output_size)
-    windows = Windows(shape, kernel, stride, padding, dilation, False)
+    windows = Windows.over(shape, kernel, stride, padding, dilation)
     settings = (
         f"output_size={_tuple(output_size)}, kernel_size={_tuple(kernel)}, dilation={_tuple(dilation)}, "
         f"padding={_tuple(padding)}, stride={_tuple(stride)}"

@@ -498,7 +498,7 @@ def logsumexp(input, dim, keepdim=False, *, out=None):
 # Running totals.
 
 
-@reduction(inplace=True)
+@reduction(inplace="method")
 def cumsum(input, dim, *, dtype=None, out=None):
     """The running sum along ``dim``; of integers and bool in int64."""
     x, target = _accumulated(input, dtype)
@@ -506,7 +506,7 @@ def cumsum(input, dim, *, dtype=None, out=None):
     return convert(lax.cumsum(x, axis) if x.ndim else x, target)
 
 
-@reduction(inplace=True)
+@reduction(inplace="method")
 def cumprod(input, dim, *, dtype=None, out=None):
     """The running product along ``dim``; of integers and bool in int64."""
     x, target = _accumulated(input, dtype)

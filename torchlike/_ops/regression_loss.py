@@ -11,9 +11,8 @@ import numpy as np
 from jax import lax
 
 from torchlike._ops.bodies import choose, constant, kind, type_name_of
-from torchlike._ops.loss import at_hand
 from torchlike._ops.loss import _reduced as reduced
-from torchlike._ops.loss import check_reduction, legacy_reduction
+from torchlike._ops.loss import at_hand, check_reduction, legacy_reduction
 from torchlike._ops.op import REGISTRY, Array, Promote, broadcast_shapes, composite, pointwise
 from torchlike._tensor.tensor import Tensor, from_array, host_array
 
@@ -215,7 +214,7 @@ def _check_probabilities(input, other, weight=None, reduction="mean"):
     Promote.DEFAULT, namespaces=("_private",), name="_binary_cross_entropy", node="BinaryCrossEntropyBackward0",
     check=_check_probabilities,
 )  # fmt: skip
-def _binary_cross_entropy(input, other, weight: "Array | None" = None, reduction="mean"):
+def _binary_cross_entropy(input, other, weight: Array | None = None, reduction="mean"):
     """The cross entropy of probabilities with targets, weighted and reduced."""
     return reduced(_weigh(_cross_entropy(input, other), weight), reduction)
 
@@ -263,7 +262,7 @@ _log_sigmoid.defvjp(lambda x: (_log_sigmoid(x), x), lambda x, g: (lax.mul(g, lax
     Promote.DEFAULT, namespaces=("_private",), name="_binary_cross_entropy_with_logits",
     node="BinaryCrossEntropyWithLogitsBackward0",
 )  # fmt: skip
-def _with_logits(input, other, weight: "Array | None" = None, pos_weight: "Array | None" = None, reduction="mean"):
+def _with_logits(input, other, weight: Array | None = None, pos_weight: Array | None = None, reduction="mean"):
     """The cross entropy of logits with targets, weighted and reduced."""
     if kind(input) != "f":
         raise NotImplementedError(f"\"log_sigmoid_cpu\" not implemented for '{type_name_of(input)}'")

@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 
 from torchlike._ops.adaptive_pooling import _taken as taken
-from torchlike._ops.bodies import constant, convert, kind, type_name_of, widened
+from torchlike._ops.bodies import convert, kind, type_name_of, widened
 from torchlike._ops.convolution import listed
 from torchlike._ops.op import REGISTRY, composite, op
 from torchlike._tensor.tensor import Tensor
@@ -277,7 +277,7 @@ def interpolate(
         )
     if mode == "area" and ndim in (3, 4, 5):
         return REGISTRY["nn.functional", f"adaptive_avg_pool{dim}d"](input, sizes if dim > 1 else sizes[0])
-    known = mode in ("nearest", "nearest-exact") and ndim in (3, 4, 5) or _LINEAR.get(mode) == ndim
+    known = (mode in ("nearest", "nearest-exact") and ndim in (3, 4, 5)) or _LINEAR.get(mode) == ndim
     if mode in ("bicubic", "lanczos") and ndim == 4:
         known = True
         if mode == "lanczos" and align_corners:

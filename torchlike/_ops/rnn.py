@@ -231,8 +231,8 @@ def _node(node: str, **_: Any) -> str:
 
 @op(namespaces=("_private",), name="_rnn_layer", node=_node)
 def _layer(
-    input, h: Array, c: "Array | None", w_ih: Array, w_hh: Array, b_ih: "Array | None", b_hh: "Array | None",
-    w_hr: "Array | None", valid: "Array | None", mode, reverse, node,
+    input, h: Array, c: Array | None, w_ih: Array, w_hh: Array, b_ih: Array | None, b_hh: Array | None,
+    w_hr: Array | None, valid: Array | None, mode, reverse, node,
 ):  # fmt: skip
     """One direction of a layer: its outputs for all times and its last state."""
     x = widened(input)
@@ -264,7 +264,7 @@ _moved.defvjp(
 
 
 @op(namespaces=("_private",), name="_move_rows", node="CatBackward0")
-def _move_rows(input, there: Array, back: Array, real_there: "Array | None", real_back: "Array | None", shape):
+def _move_rows(input, there: Array, back: Array, real_there: Array | None, real_back: Array | None, shape):
     """Packed steps as (time, batch, features), or the other way round."""
     features = input.shape[-1]
     flat = lax.reshape(input, (math.prod(input.shape[:-1]), features))
@@ -369,7 +369,7 @@ def _declare(mode: str, doc: str) -> None:
     def whole(*args, **kwargs):
         names_packed = ("data", "batch_sizes", "hx", "params", "has_biases", "num_layers", "dropout", "train", "bidirectional")
         names = ("input", "hx", "params", "has_biases", "num_layers", "dropout", "train", "bidirectional", "batch_first")
-        packed = len(args) > 3 and isinstance(args[3], (list, tuple)) or "batch_sizes" in kwargs
+        packed = (len(args) > 3 and isinstance(args[3], (list, tuple))) or "batch_sizes" in kwargs
         given = dict(zip(names_packed if packed else names, args, strict=False), **kwargs)
         return _call(mode, packed, **given)
 
@@ -426,7 +426,7 @@ def _one_step(mode: str, input, states, w_ih, w_hh, b_ih, b_hh):
 
 @op(namespaces=("_private",), name="_lstm_cell_state", node="AddBackward0")
 def _lstm_cell_state(
-    input, h: Array, c: Array, w_ih: Array, w_hh: Array, b_ih: "Array | None" = None, b_hh: "Array | None" = None
+    input, h: Array, c: Array, w_ih: Array, w_hh: Array, b_ih: Array | None = None, b_hh: Array | None = None
 ):
     """The next cell state and the output gate."""
     (_, new), saved = _one_step("lstm", input, (h, c), w_ih, w_hh, b_ih, b_hh)
@@ -447,7 +447,7 @@ def lstm_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
 
 
 def _declare_cell(mode: str, name: str, node: str, doc: str) -> None:
-    def cell(input, hx: Array, w_ih: Array, w_hh: Array, b_ih: "Array | None" = None, b_hh: "Array | None" = None):
+    def cell(input, hx: Array, w_ih: Array, w_hh: Array, b_ih: Array | None = None, b_hh: Array | None = None):
         (h,), _ = _one_step(mode, input, (hx,), w_ih, w_hh, b_ih, b_hh)
         return convert(h, input.dtype)
 

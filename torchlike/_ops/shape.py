@@ -61,7 +61,8 @@ def infer_size(shape: Sequence[int], numel: int) -> tuple[int, ...]:
     if hole is not None:
         if known == 0:
             raise RuntimeError(
-                f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified dimension size -1 "
+                f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified dimension "
+                f"size -1 "
                 "can be any value and is ambiguous"
             )
         if numel % known == 0:
@@ -87,7 +88,8 @@ def view(self, *shape, dtype=None):
         return _view_as_dtype(self, shape[0] if dtype is None else dtype)
     if not shape:
         raise TypeError(
-            "view() received an invalid combination of arguments - got (), but expected one of:\n * (torch.dtype dtype)\n"
+            "view() received an invalid combination of arguments - got (), but expected one of:\n * (torch.dtype "
+            "dtype)\n"
             " * (tuple of ints size)\n"
         )
     size = infer_size(_sizes(shape), self._spec.numel)
@@ -108,13 +110,15 @@ def _view_as_dtype(t: Tensor, dtype: Any) -> Tensor:
             raise RuntimeError(f"self.dim() cannot be 0 to view {t.dtype} as {dtype} (different element sizes)")
         if strides[-1] != 1:
             raise RuntimeError(
-                f"self.stride(-1) must be 1 to view {t.dtype} as {dtype} (different element sizes), but got {strides[-1]}"
+                f"self.stride(-1) must be 1 to view {t.dtype} as {dtype} (different element sizes), but got "
+                f"{strides[-1]}"
             )
         if want > have:
             ratio = want // have
             if shape[-1] % ratio:
                 raise RuntimeError(
-                    f"self.size(-1) must be divisible by {ratio} to view {t.dtype} as {dtype} (different element sizes), "
+                    f"self.size(-1) must be divisible by {ratio} to view {t.dtype} as {dtype} (different element "
+                    f"sizes), "
                     f"but got {shape[-1]}"
                 )
             shape, strides = (*shape[:-1], shape[-1] // ratio), (*[s // ratio for s in strides[:-1]], 1)
@@ -199,7 +203,7 @@ def t(input):
     n = input._spec.ndim
     if n > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {n}D")
-    return _permuted(input, tuple(range(n))[::-1], "TBackward0")
+    return _flipped(input, "TBackward0")
 
 
 @composite(alias=("moveaxis",))
@@ -254,13 +258,30 @@ def _get_T(self):
         )
     elif n != 2:
         warnings.warn(
-            "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it will throw "
+            "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it will "
+            "throw "
             "an error in a future release. Consider `x.mT` to transpose batches of matrices or "
             "`x.permute(*torch.arange(x.ndim - 1, -1, -1))` to reverse the dimensions of a tensor.",
             UserWarning,
             stacklevel=2,
         )
-    return _permuted(self, tuple(range(n))[::-1], "PermuteBackward0")
+    return _flipped(self, "PermuteBackward0")
+
+
+def _flipped(t: Tensor, name: str) -> Tensor:
+    """The dimensions in reverse order; what a plain matrix's transpose is, is worked out once for each spec."""
+    spec, n = t._spec, t._spec.ndim
+    if n != 2 or t._view is not None:
+        return _permuted(t, tuple(range(n))[::-1], name)
+    flipped = _FLIPPED.get(spec)
+    if flipped is None:
+        strides = strides_of(t)
+        flipped = _FLIPPED[spec] = spec_like(spec, spec.shape[::-1]), strides[::-1]
+    return view_of(t, View(None, views.PERMUTE, ((1, 0),), flipped[0], flipped[1], 0, True), name)
+
+
+#: Spec of a matrix -> spec and strides of its transpose.
+_FLIPPED: dict = {}
 
 
 Tensor.T = property(_get_T, doc="The dimensions in reverse order.")  # type: ignore[attr-defined]
@@ -354,7 +375,8 @@ def unflatten(input, dim, sizes):
     known = math.prod(s for s in sizes if s != -1)
     if (-1 not in sizes and known != n) or (-1 in sizes and (known == 0 or n % known)):
         raise RuntimeError(
-            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {dim} ({n}) in the input tensor"
+            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {dim} ({n}) in the input "
+            f"tensor"
         )
     shape = input._spec.shape
     return input.view((*shape[:dim], *infer_size(sizes, n), *shape[dim + 1 :]))
@@ -368,7 +390,8 @@ def expand(self, *sizes, implicit=False, **named):
     lead = len(size) - len(shape)
     if lead < 0:
         raise RuntimeError(
-            f"expand({legacy_name(self)}{{{list(shape)}}}, size={list(size)}): the number of sizes provided ({len(size)}) "
+            f"expand({legacy_name(self)}{{{list(shape)}}}, size={list(size)}): the number of sizes provided "
+            f"({len(size)}) "
             f"must be greater or equal to the number of dimensions in the tensor ({len(shape)})"
         )
     result, steps = [], []
@@ -467,7 +490,8 @@ def sliced(input: Tensor, dim: int, start: int, stop: int, step: int = 1, name: 
     stop = max(stop, start)
     return _view(
         input, views.SLICE, (dim, start, stop, step), (*shape[:dim], n, *shape[dim + 1 :]),
-        (*strides[:dim], strides[dim] * step, *strides[dim + 1 :]), input.storage_offset() + (start * strides[dim] if n else 0), name,
+        (*strides[:dim], strides[dim] * step, *strides[dim + 1 :]),
+        input.storage_offset() + (start * strides[dim] if n else 0), name,
     )  # fmt: skip
 
 
@@ -582,11 +606,13 @@ def split_with_sizes(input, split_sizes, dim=0):
     size = input._spec.shape[dim]
     if any(n < 0 for n in split_sizes):
         raise RuntimeError(
-            f"split_with_sizes expects split_sizes have only non-negative entries, but got split_sizes={list(split_sizes)}"
+            f"split_with_sizes expects split_sizes have only non-negative entries, but got "
+            f"split_sizes={list(split_sizes)}"
         )
     if sum(split_sizes) != size:
         raise RuntimeError(
-            f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at dimension {dim}), but "
+            f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at dimension "
+            f"{dim}), but "
             f"got split_sizes={list(split_sizes)}"
         )
     pieces, start = [], 0
@@ -646,7 +672,8 @@ def _numpy_split(name: str, dim_of: Callable[[int], int], least: int) -> None:
             size = input._spec.shape[dim]
             if indices_or_sections == 0 or size % indices_or_sections:
                 raise RuntimeError(
-                    f"torch.{name} attempted to split along dimension {dim}, but the size of the dimension {size} is not "
+                    f"torch.{name} attempted to split along dimension {dim}, but the size of the dimension {size} is "
+                    f"not "
                     f"divisible by the split_size {indices_or_sections}!"
                 )
         return tensor_split(input, indices_or_sections, dim)
@@ -723,7 +750,9 @@ def _as_strided_of(t: Tensor, size: tuple, stride: tuple, offset: int) -> Kernel
 
 @composite(namespaces=("Tensor",))
 def unfold(self, dimension, size, step):
-    """All windows of ``size`` positions, ``step`` apart, along a dimension, each window as the last dimension; a view."""
+    """All windows of ``size`` positions, ``step`` apart, along a dimension, each window as the last dimension; a
+    view.
+    """
     n = self._spec.ndim
     dim = wrap_dim(dimension, n)
     shape, strides = self._spec.shape or (1,), strides_of(self) or (1,)
@@ -738,7 +767,8 @@ def unfold(self, dimension, size, step):
         return _view(self, views.RESHAPE, ((size,),), (size,), (1,), self.storage_offset(), "UnfoldBackward0")
     return _view(
         self, _UNFOLD, (dim, size, step), (*shape[:dim], count, *shape[dim + 1 :], size),
-        (*strides[:dim], strides[dim] * step, *strides[dim + 1 :], strides[dim]), self.storage_offset(), "UnfoldBackward0",
+        (*strides[:dim], strides[dim] * step, *strides[dim + 1 :], strides[dim]), self.storage_offset(),
+        "UnfoldBackward0",
     )  # fmt: skip
 
 

@@ -7,15 +7,49 @@ from typing import Any
 import numpy as np
 from jax import lax
 
-from torchlike._ops import bodies
-from torchlike._ops.bodies import INT64, constant, convert, evenly, kind, positions, selecting, type_name_of
+from torchlike._ops.bodies import (
+    INT64,
+    choose,
+    constant,
+    convert,
+    evenly,
+    kind,
+    positions,
+    selecting,
+    take_along,
+    type_name_of,
+    widened,
+)
 from torchlike._ops.op import apply, composite, delivered, reduction
 from torchlike._tensor.promotion import SCALAR_TYPE_NAMES
 from torchlike._tensor.tensor import from_array, host_array, wrap_dim
 
 
+def _key(x: Any) -> Any:
+    """Integers of 32 bits in the order of elements of at most as many: NaN last, zeros of both signs alike."""
+    if kind(x) != "f":
+        return convert(x, INT64)
+    x = widened(x)
+    x = choose(lax.eq(x, constant(x, 0)), constant(x, 0), x)
+    bits = lax.bitcast_convert_type(x, np.int32)
+    sign = lax.shift_right_arithmetic(bits, np.int32(31))
+    ordered = lax.bitwise_xor(bits, lax.bitwise_and(sign, np.int32(0x7FFFFFFF)))
+    return convert(choose(lax.ne(x, x), np.int32(0x7FFFFFFF), ordered), INT64)
+
+
+def _sorted_packed(x: Any, axis: int, descending: bool) -> tuple[Any, Any]:
+    """A stable sort as that of one integer for each element, its key above its position: several times faster."""
+    keys = _key(x)
+    keys = lax.bitwise_not(keys) if descending else keys
+    packed = lax.bitwise_or(lax.shift_left(keys, np.int64(32)), positions(x.shape, axis))
+    index = lax.bitwise_and(lax.sort(packed, dimension=axis, is_stable=False), np.int64(0xFFFFFFFF))
+    return take_along(x, index, axis), index
+
+
 def sorted_along(x: Any, axis: int, descending: bool = False) -> tuple[Any, Any]:
     """The elements in order along an axis and the positions they came from; equal elements keep their order."""
+    if np.dtype(x.dtype).itemsize <= 4:
+        return _sorted_packed(x, axis, descending)
     where = positions(x.shape, axis)
     if descending:
         x, where = lax.rev(x, (axis,)), lax.rev(where, (axis,))
@@ -129,7 +163,7 @@ def _middle(x: Any, axis: int, skip_nan: bool) -> tuple[Any, Any]:
         if not skip_nan:  # the first NaN stands right after the numbers
             half = lax.select(lax.gt(missing, constant(missing, 0)), good, half)
         half = lax.expand_dims(half, (axis,))
-        return bodies.take_along(values, half, axis), bodies.take_along(index, half, axis)
+        return take_along(values, half, axis), take_along(index, half, axis)
 
     return selecting(find, x, axis)
 

@@ -43,7 +43,7 @@ def erfc(input, *, out=None):
     return lax.erfc(input)
 
 
-@pointwise(_TO_FLOAT, inplace=True, namespaces=_EVERYWHERE)
+@pointwise(_TO_FLOAT, inplace="method", namespaces=_EVERYWHERE)
 def erfinv(input, *, out=None):
     """The inverse of the error function at each element."""
     return lax.erf_inv(input)
@@ -101,7 +101,7 @@ def log_ndtr(input, *, out=None):
 # The gamma function.
 
 
-@pointwise(_TO_FLOAT, inplace=True)
+@pointwise(_TO_FLOAT, inplace="method")
 def lgamma(input, *, out=None):
     """The logarithm of the absolute value of the gamma function at each element."""
     return _lgamma(input)
@@ -116,7 +116,7 @@ _digamma = with_slopes(_digamma_value, lambda out, x: (_trigamma(x),))
 _lgamma = with_slopes(lax.lgamma, lambda out, x: (_digamma(x),))
 
 
-@pointwise(_TO_FLOAT, inplace=True)
+@pointwise(_TO_FLOAT, inplace="method")
 def digamma(input, *, out=None):
     """The derivative of the logarithm of the gamma function at each element."""
     return _digamma(input)
@@ -192,7 +192,7 @@ def polygamma_(self, n):
     return machinery.call_inplace(_polygamma_op.operator, (self,), (None, (_order(n),), None))
 
 
-@pointwise(_TO_FLOAT, inplace=True, namespaces=("torch", "Tensor"))
+@pointwise(_TO_FLOAT, inplace="method", namespaces=("torch", "Tensor"))
 def mvlgamma(input, p, *, out=None):
     """The logarithm of the multivariate gamma function of dimension ``p`` at each element."""
     if p < 1:
@@ -206,13 +206,13 @@ def mvlgamma(input, p, *, out=None):
 _also("multigammaln", mvlgamma)
 
 
-@pointwise(_TO_FLOAT, inplace=True)
+@pointwise(_TO_FLOAT, inplace="method")
 def igamma(input, other, *, out=None):
     """The regularized lower incomplete gamma function of order ``input_i`` at ``other_i``."""
     return lax.igamma(input, other)
 
 
-@pointwise(_TO_FLOAT, inplace=True)
+@pointwise(_TO_FLOAT, inplace="method")
 def igammac(input, other, *, out=None):
     """The regularized upper incomplete gamma function of order ``input_i`` at ``other_i``."""
     return lax.igammac(input, other)

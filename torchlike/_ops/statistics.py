@@ -166,7 +166,7 @@ def dist(input, other, p=2):
     return norm_over(difference, p, tuple(range(difference.ndim)))
 
 
-@op(inplace=True)
+@op(inplace="method")
 def renorm(input, p, dim, maxnorm, *, out=None):
     """The slices along ``dim``, those whose ``p``-norm is more than ``maxnorm`` scaled down to it."""
     if input.ndim < 2:

@@ -154,6 +154,7 @@ def istft(
     _check_istft(input, n_fft, hop, width, window, center, normalized, onesided, length, return_complex)
     single = input._spec.ndim == 2
     frames = (input.unsqueeze(0) if single else input).transpose(1, 2)
+    shown = _istft_call(input, n_fft, hop, width, window, center, normalized, onesided, length, return_complex)
     if onesided is None:
         onesided = frames._spec.shape[-1] != n_fft
     if return_complex and onesided:
@@ -177,7 +178,6 @@ def istft(
         end = min(start + length, full)
     total, envelope = total[:, start:end], envelope[:, start:end]
     if envelope._spec.numel and float(abs(host_array(envelope)).min()) <= 1e-11:
-        shown = _istft_call(input, n_fft, hop, width, window, center, normalized, onesided, length, return_complex)
         raise RuntimeError(f"{shown} window overlap add min: 1")
     result = total / envelope
     result = result.squeeze(0) if single else result

@@ -19,12 +19,14 @@ import numpy as np
 from torchlike._engine.instance import Instance, Kernel, conjugate, instance_of, transpose_of_inputs
 from torchlike._engine.trace import record, threads
 from torchlike._engine.value import Spec, Value, concrete
+from torchlike._tape.names import ARITHMETIC, SAVE_INDICES, SAVE_RESULT, TENSORS_OF_NUMBERS, gradient_name
 
 Edge = tuple[Any, int]
 
 next_sequence = itertools.count(1).__next__
 
-#: Called as ``observer(node, operands, output values)`` with each node that is made, while there is any: what hooks on saved
+#: Called as ``observer(node, operands, output values)`` with each node that is made, while there is any: what hooks on
+#: saved
 #: tensors and anomaly detection see the tape grow by.
 observers: list[Callable[[Any, Sequence[Any], Sequence[Value]], None]] = []
 
@@ -90,7 +92,8 @@ def modified_message(kind: str, shape: Sequence[int], output_of: tuple[int, str]
     )
     return (
         "one of the variables needed for gradient computation has been modified by an inplace operation: "
-        f"[{kind} [{', '.join(map(str, shape))}]]{where} is at version {now}; expected version {expected} instead. {hint}"
+        f"[{kind} [{', '.join(map(str, shape))}]]{where} is at version {now}; expected version {expected} instead. "
+        f"{hint}"
     )
 
 
@@ -230,26 +233,6 @@ def node_class(name: str, kind: type | None = None) -> type:
     return cls
 
 
-#: Nodes that save the operator's result rather than its input.
-SAVE_RESULT = frozenset(
-    f"{name}Backward0"
-    for name in (
-        "Cholesky", "LinalgDet", "Exp", "Exp2", "Expm1", "SpecialNdtri", "Reciprocal", "Rsqrt", "Sigmoid", "Sqrt", "Tan", "Tanh",
-        "Relu", "LogSoftmax", "Softmax", "MaskedSoftmax", "SafeSoftmax",
-    )  # fmt: skip
-) | {"EluBackward1", "CeluBackward1", "LeakyReluBackward1", "RreluWithNoiseBackward1"}
-
-#: Nodes that save the indices that the operator returns second, and nothing else.
-SAVE_INDICES = frozenset(
-    f"{name}Backward0" for name in ("Max", "Min", "Sort", "Topk", "Kthvalue", "Mode", "Cummax", "Cummin")
-) | {"MedianBackward1", "NanmedianBackward1"}
-
-#: Operators all of whose operands count as inputs of their nodes: elsewhere integers and bools are indices and masks.
-ARITHMETIC = frozenset(("add", "sub", "mul", "div", "pow", "maximum", "minimum", "fmod", "remainder", "atan2", "hypot"))
-#: Those of them that make a tensor of a number before they are applied to it.
-TENSORS_OF_NUMBERS = frozenset(("add", "sub", "mul", "div"))
-
-
 class OpNode(Node):
     """The node of a recorded op instance: its transpose, and the residuals that the transpose wants."""
 
@@ -376,8 +359,8 @@ class OpNode(Node):
                 for p, v in zip(instance.residuals, self.residuals, strict=True)
             ]
             kernel = instance.transpose
-        name = self.name().removesuffix("0").removesuffix("Backward") + "BackwardBackward0"
-        return Bridge.apply(kernel, None, [*operands, *cotangents], node_class(name))
+        cls = node_class(gradient_name(type(self).__name__))
+        return Bridge.apply(kernel, None, [*operands, *cotangents], cls)
 
     def _release(self) -> None:
         if self.instance.frees:
@@ -412,18 +395,10 @@ def _bind_transpose(static: Any, inputs: Any) -> Callable:
 TRANSPOSE = Kernel("transpose", _bind_transpose)
 
 
-#: The nodes of some views' gradients, which are themselves views or sums.
-GRADIENT_NAMES = {
-    "TBackward0": "TBackward0", "TransposeBackward0": "TransposeBackward0", "PermuteBackward0": "PermuteBackward0",
-    "ViewBackward0": "ReshapeAliasBackward0", "ReshapeAliasBackward0": "ReshapeAliasBackward0",
-    "UnsafeViewBackward0": "ReshapeAliasBackward0", "UnsqueezeBackward0": "SqueezeBackward1",
-    "SqueezeBackward0": "UnsqueezeBackward0", "SqueezeBackward1": "UnsqueezeBackward0", "ExpandBackward0": "SumBackward1",
-    "AliasBackward0": "AliasBackward0",
-}  # fmt: skip
-
-
 class LinearNode(Node):
     """The node of view steps: their transposes need nothing but the shapes."""
+
+    _n_out = 1  # type: ignore[assignment]
 
     def __init__(self, edges: Sequence[Edge | None], spec: Spec, chain: Sequence[tuple[Kernel, tuple]], out: Spec):
         super().__init__(edges, (out,))
@@ -447,7 +422,7 @@ class LinearNode(Node):
         return (grad,)
 
     def apply_tensors(self, grads: list[Any]) -> Sequence[Any]:
-        name = GRADIENT_NAMES.get(type(self).__name__) or f"{short_name(self)}BackwardBackward0"
+        name = gradient_name(type(self).__name__)
         grad = grads[0]
         for static in self._transposes():
             (grad,) = Bridge.apply(TRANSPOSE, static, [grad], node_class(name))
@@ -480,9 +455,11 @@ class CopySlices(Node):
 
     def apply_tensors(self, grads: list[Any]) -> Sequence[Any]:
         (grad,) = grads
-        apply = lambda kernel, static, operands: Bridge.apply(
-            kernel, static, operands, node_class("AsStridedBackward0")
-        )[0]
+        cls = node_class("AsStridedBackward0")
+
+        def apply(kernel: Kernel, static: Any, operands: list[Any]) -> Any:
+            return Bridge.apply(kernel, static, operands, cls)[0]
+
         shown = [grad]
         for step, static in self.chain:
             shown.append(apply(step.read, static, [shown[-1]]))

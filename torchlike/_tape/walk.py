@@ -122,15 +122,17 @@ def _walk(roots, grads, retain_graph, create_graph, wanted):
         if unfed and node in unfed and not any(g is not None for g in gradients) and not node._takes_none:
             results = [None] * len(edges)
             continue
+        runs = wanted is None or any(e is not None and _is_needed(e, needed, captured) for e in edges)
+        # What a pass was asked for is what arrives at a node that it runs, but what hooks made of it where it ends
+        # there.
+        if wanted is not None and runs:
+            _capture(node, gradients, captured)
         if node._watched:
             gradients = _before(node, gradients, create_graph)
-        if wanted is not None:
-            for index, grad in enumerate(gradients):
-                if (node, index) in captured:
-                    captured[node, index] = grad
-            if not any(e is not None and _is_needed(e, needed, captured) for e in edges):
-                results = ()
-                continue
+        if not runs:
+            _capture(node, gradients, captured)
+            results = ()
+            continue
         if node._pre_hooks is not None:
             gradients = _run_pre_hooks(node, gradients, create_graph)
         if guard is not None:
@@ -145,7 +147,14 @@ def _walk(roots, grads, retain_graph, create_graph, wanted):
     return [] if wanted is None else [captured[edge] for edge in wanted]
 
 
-#: Whether a leaf was ever given a hook. From then on leaves are done with as soon as their gradient is complete, as hooks can
+def _capture(node: Node, gradients: Sequence[Any], captured: dict) -> None:
+    for index, grad in enumerate(gradients):
+        if (node, index) in captured:
+            captured[node, index] = grad
+
+
+#: Whether a leaf was ever given a hook. From then on leaves are done with as soon as their gradient is complete, as
+#: hooks can
 #: tell; before, they wait for the end of the pass.
 hooks_on_leaves = False
 
@@ -160,7 +169,9 @@ Bridge.watch_leaves = staticmethod(watch_leaves)
 
 
 def _last_visits(roots: Sequence[Edge], needed: set | None) -> dict[Node | None, list[Any]]:
-    """For each node, the leaves that get the last part of their gradient from it; under None those that are roots only."""
+    """For each node, the leaves that get the last part of their gradient from it; under None those that are roots
+    only.
+    """
     oldest: dict[Any, Node | None] = {t: None for t, _ in roots if not isinstance(t, Node)}
     for node in reachable(roots):
         if isinstance(node, Node) and (needed is None or node in needed):
@@ -289,7 +300,8 @@ def _replaced(hook: Callable, shown: tuple, returned: Any, create_graph: bool) -
             returned = (returned,)
         if len(returned) != len(shown):
             raise RuntimeError(
-                f"hook '{getattr(hook, '__name__', hook)}' has returned an incorrect number of values (got {len(returned)}, "
+                f"hook '{getattr(hook, '__name__', hook)}' has returned an incorrect number of values (got "
+                f"{len(returned)}, "
                 f"but expected {len(shown)})"
             )
         for before, after in zip(shown, returned):

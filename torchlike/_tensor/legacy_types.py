@@ -1,4 +1,6 @@
-"""The legacy tensor types ``torch.FloatTensor`` and its kin: constructors of one dtype, and types for ``isinstance``."""
+"""The legacy tensor types ``torch.FloatTensor`` and its kin: constructors of one dtype, and types for
+``isinstance``.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ def _make(kind: Dtype, cuda: bool) -> tensortype:
 
 
 _KINDS = (
-    dtypes.float64, dtypes.float32, dtypes.float16, dtypes.bfloat16, dtypes.int64, dtypes.int32, dtypes.int16, dtypes.int8,
+    dtypes.float64, dtypes.float32, dtypes.float16, dtypes.bfloat16, dtypes.int64, dtypes.int32, dtypes.int16,
+    dtypes.int8,
     dtypes.uint8, dtypes.bool_,
 )  # fmt: skip
 

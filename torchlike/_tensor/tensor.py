@@ -1,6 +1,7 @@
 """The Tensor: a storage, the view of it that the tensor shows, and its place on the tape.
 
-Only what a tensor *is* stands here: state, history, Python's protocols. Operators put their methods on the class as they
+Only what a tensor *is* stands here: state, history, Python's protocols. Operators put their methods on the class as
+they
 are declared.
 """
 
@@ -16,7 +17,17 @@ import numpy as np
 
 from torchlike._engine.trace import threads
 from torchlike._engine.value import Spec, Value, concrete, host
-from torchlike._tape.graph import AccumulateGrad, Bridge, Edge, LinearNode, Node, add_values, node_class, short_name
+from torchlike._tape.graph import (
+    AccumulateGrad,
+    Bridge,
+    Edge,
+    IdentityNode,
+    LinearNode,
+    Node,
+    add_values,
+    node_class,
+    short_name,
+)
 from torchlike._tensor import device as devices
 from torchlike._tensor import dtypes, printing
 from torchlike._tensor.promotion import SCALAR_TYPE_NAMES
@@ -91,12 +102,16 @@ class Tensor(metaclass=_TensorMeta):
         def __getitem__(self, index: Any) -> Any: ...
         def __setitem__(self, index: Any, value: Any) -> None: ...
         def __add__(self, other: Any) -> Any: ...
+
         __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __floordiv__ = __add__
-        __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __and__ = __rand__ = __add__
+        __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __and__ = __rand__ = (
+            __add__
+        )
         __or__ = __ror__ = __xor__ = __rxor__ = __lshift__ = __rshift__ = __lt__ = __le__ = __gt__ = __ge__ = __add__
         __iadd__ = __isub__ = __imul__ = __itruediv__ = __ipow__ = __iand__ = __ior__ = __ixor__ = __add__
 
         def __neg__(self) -> Any: ...
+
         __pos__ = __invert__ = __abs__ = __neg__
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -249,9 +264,8 @@ class Tensor(metaclass=_TensorMeta):
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Record operations on this tensor from now on, or no longer; returns the tensor."""
         flag = bool(requires_grad)
-        if flag and not self._requires_grad and self._spec.dtype.kind not in "fcV":
-            if self._edge is None and not (self.dtype.is_floating_point or self.dtype.is_complex):
-                raise RuntimeError("only Tensors of floating point dtype can require gradients")
+        if flag and not (self.dtype.is_floating_point or self.dtype.is_complex):
+            raise RuntimeError("only Tensors of floating point dtype can require gradients")
         if not flag and self._edge is not None:
             raise RuntimeError(
                 "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in "
@@ -329,7 +343,15 @@ class Tensor(metaclass=_TensorMeta):
         if self.is_leaf or self._retains_grad:
             return
         self._retains_grad = True
-        node, index = edge_of(self)  # type: ignore[misc]
+        self._retain_from(edge_of(self))
+
+    def _retain_from(self, edge: Any, before: Any = None) -> None:
+        """Keep the gradient that arrives at ``edge``, no longer that at the edge ``before``."""
+        if before is not None and isinstance(before[0], Node) and before[0]._retained is not None:
+            before[0]._retained.pop(before[1], None)
+        if edge is None:
+            return
+        node, index = edge
         node._watched = True
         if node._retained is None:
             node._retained = {}
@@ -401,8 +423,14 @@ class Tensor(metaclass=_TensorMeta):
                 t._spec = grad.spec
             else:
                 assign(have, add_values(value_of(have), grad))
+        elif have is None:
+            self._grad = _tensor_with_history(value_of(grad), None, self)
+            edge = edge_of(grad)
+            if edge is not None:
+                node = node_class("CopyBackwards", IdentityNode)((edge,), (grad._spec,))
+                self._grad._edge, self._grad._requires_grad = (node, 0), True
         else:
-            self._grad = grad if have is None else Bridge.add(have, grad)
+            self._grad = Bridge.add(have, grad)
         if self._post_accumulate_hooks is not None:
             for hook in list(self._post_accumulate_hooks.values()):
                 hook(self)
@@ -480,7 +508,8 @@ class Tensor(metaclass=_TensorMeta):
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         if not self.is_cpu:
             raise TypeError(
-                f"can't convert {self._storage.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor "
+                f"can't convert {self._storage.device} device type tensor to numpy. Use Tensor.cpu() to copy the "
+                f"tensor "
                 "to host memory first."
             )
         if self._spec.dtype.kind == "V" or dtype_of(self._spec).name.startswith(("bfloat", "float8")):
@@ -643,23 +672,29 @@ def edge_of(t: Tensor) -> Edge | None:
 _FORBIDDEN = {
     "no_grad": (
         ". Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your "
-        "code by moving both the view and the inplace either both inside the no_grad block (if you don't want the inplace to be "
+        "code by moving both the view and the inplace either both inside the no_grad block (if you don't want the "
+        "inplace to be "
         "tracked) or both outside (if you want the inplace to be tracked)."
     ),
     "custom function": (
-        ". This view was created inside a custom Function (or because an input was returned as-is) and the autograd logic to "
-        "handle view+inplace would override the custom backward associated with the custom Function, leading to incorrect "
+        ". This view was created inside a custom Function (or because an input was returned as-is) and the autograd "
+        "logic to "
+        "handle view+inplace would override the custom backward associated with the custom Function, leading to "
+        "incorrect "
         "gradients. This behavior is forbidden. You can fix this by cloning the output of the custom Function."
     ),
 }
 _ONE_OF_SEVERAL = (
-    ". This view is the output of a function that returns multiple views. Such functions do not allow the output views to be "
+    ". This view is the output of a function that returns multiple views. Such functions do not allow the output "
+    "views to be "
     "modified inplace. You should replace the inplace operation by an out-of-place one."
 )
 
 
 def forbidden_write(t: Tensor, indirect: bool = False) -> str:
-    """torch's words for a write through the view ``t``, or (``indirect``) one that changed it, which autograd cannot follow."""
+    """torch's words for a write through the view ``t``, or (``indirect``) one that changed it, which autograd cannot
+    follow.
+    """
     if t._edge is not None and isinstance(t._edge[0], Node):
         view = f"Output {t._edge[1]} of {short_name(t._edge[0])} is a view"
     else:
@@ -732,7 +767,8 @@ def _only_element(t: Tensor, message: str) -> Any:
 
 #: What C++ calls some dtypes, which shows in a message.
 _CPP_NAMES = {
-    "float64": "double", "float32": "float", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "int64": "long int", "int32": "int",
+    "float64": "double", "float32": "float", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "int64": "long int",
+    "int32": "int",
     "int16": "short int", "int8": "signed char", "uint8": "unsigned char", "complex64": "c10::complex<float>",
     "complex128": "c10::complex<double>",
 }  # fmt: skip
@@ -745,10 +781,14 @@ def _check_grad(t: Tensor, grad: Any) -> None:
         raise RuntimeError("can't assign Variable as its own grad")
     if grad.dtype is not t.dtype:
         raise RuntimeError(
-            f"attempting to assign a gradient with dtype '{_CPP_NAMES.get(grad.dtype.name, grad.dtype.name)}' to a tensor with grad_dtype "
-            f"'{SCALAR_TYPE_NAMES[t.dtype]}'. The gradient must match the tensor's grad_dtype (defaults to the tensor's dtype). "
-            "You can set the tensor's grad_dtype attribute with a specific dtype, or None to allow any dtype. Set grad_dtype "
-            "with caution. Diverging the dtypes of a tensor and its gradient may break downstream systems that assume they "
+            f"attempting to assign a gradient with dtype '{_CPP_NAMES.get(grad.dtype.name, grad.dtype.name)}' to a "
+            f"tensor with grad_dtype "
+            f"'{SCALAR_TYPE_NAMES[t.dtype]}'. The gradient must match the tensor's grad_dtype (defaults to the "
+            f"tensor's dtype). "
+            "You can set the tensor's grad_dtype attribute with a specific dtype, or None to allow any dtype. Set "
+            "grad_dtype "
+            "with caution. Diverging the dtypes of a tensor and its gradient may break downstream systems that "
+            "assume they "
             "match."
         )
     if grad.device is not t.device:
@@ -758,7 +798,8 @@ def _check_grad(t: Tensor, grad: Any) -> None:
         )
     if grad._spec.shape != t._spec.shape:
         raise RuntimeError(
-            f"attempting to assign a gradient of size '{list(grad._spec.shape)}' to a tensor of size '{list(t._spec.shape)}'. "
+            f"attempting to assign a gradient of size '{list(grad._spec.shape)}' to a tensor of size "
+            f"'{list(t._spec.shape)}'. "
             "Please ensure that the gradient and the tensor are the same size"
         )
 
@@ -768,7 +809,8 @@ def _warn_non_leaf_grad() -> None:
 
     warnings.warn(
         "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be "
-        "populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf Tensor, "
+        "populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf "
+        "Tensor, "
         "use .retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure you access "
         "the leaf Tensor instead. See github.com/pytorch/pytorch/pull/30531 for more informations.",
         UserWarning,

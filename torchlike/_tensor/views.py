@@ -147,7 +147,8 @@ class View:
     """A chain of steps from a storage's base: this step, the chain before it, and what the tensor reports of itself."""
 
     __slots__ = (
-        "contiguous", "dense", "offset", "parent", "read_at", "read_value", "recorded", "spec", "static", "step", "strides",
+        "contiguous", "dense", "offset", "parent", "read_at", "read_value", "recorded", "spec", "static", "step",
+        "strides",
     )  # fmt: skip
 
     def __init__(

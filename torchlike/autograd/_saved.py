@@ -191,7 +191,7 @@ class Saved:
     ``own`` says which of the node's own outputs it is; that is kept without its history, which would lead back here.
     """
 
-    __slots__ = ("own", "packed", "tensor", "version")
+    __slots__ = ("edge", "own", "packed", "tensor", "version")
 
     def __init__(self, tensor: Tensor | None, own: int | None):
         self.own = own
@@ -200,6 +200,7 @@ class Saved:
         self.version = 0
         if tensor is None:
             return
+        self.edge = None if own is not None else edge_of(tensor)
         if stack.hooks:
             self.pack(stack.hooks[-1])
             return
@@ -214,16 +215,20 @@ class Saved:
     def unpack(self, node: Node) -> Tensor | None:
         """The tensor with its history; RuntimeError where it was written to since."""
         if self.packed is not None:
-            return self.packed.tensor()
+            return self._with_history(self.packed.tensor(), node)
         tensor = self.tensor
         if tensor is None:
             return None
         if tensor._storage.version != self.version:
             raise RuntimeError(self._modified(node, tensor))
-        if self.own is None:
+        return tensor if self.own is None else self._with_history(tensor, node)
+
+    def _with_history(self, tensor: Tensor, node: Node) -> Tensor:
+        edge = self.edge if self.own is None else (node, self.own)
+        if edge is None or edge[0] is tensor:
             return tensor
         shown = detached(tensor)
-        shown._edge, shown._requires_grad = (node, self.own), True
+        shown._edge, shown._requires_grad = edge, True
         return shown
 
     def _modified(self, node: Node, tensor: Tensor) -> str:

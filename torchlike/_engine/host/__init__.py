@@ -23,7 +23,7 @@ goes in or comes out is immutable: results may share memory with inputs, and may
 
 from __future__ import annotations
 
-from torchlike._engine.host import (  # noqa: F401  (each enters its rules into the table)
+from torchlike._engine.host import (
     control,
     elementwise,
     index,
