@@ -3,8 +3,7 @@
 A ``Kernel`` is what the engine knows of an operator: a name and a way to bind static arguments and input descriptions
 to a pure JAX function. An ``Instance`` is that function traced. Where inputs are differentiated it is the forward half
 of ``jax.vjp``: its outputs are followed by those residuals that are neither inputs nor outputs, and ``transpose`` is
-the
-other half, itself a kernel.
+the other half, itself a kernel.
 """
 
 from __future__ import annotations

@@ -3,8 +3,7 @@
 A position in the trie is reached by a sequence of steps, and holds what the next recording of the same sequence needs:
 the output specs of its op instance and, where a flush ended, the programs for the values that were still wanted. The
 key of a step is ``(kernel, static, mask, *inputs)`` where an input is the slot of a value already in the trace, the
-spec
-of a concrete array met for the first time, or a Python number. So a step in the steady state is one tuple, one
+spec of a concrete array met for the first time, or a Python number. So a step in the steady state is one tuple, one
 dictionary look-up and the output objects.
 
 Python numbers are constants of the program at first. When the same position meets a second value, the number becomes a
@@ -72,14 +71,15 @@ class Trace:
         self.position = self.root
         self.values: list[Value] = []
         self.epoch = Epoch(self)
+        #: Values that belong to another thread's trace now -> what stands for them in this one.
+        self.foreign: dict[Value, Value] = {}
         self.backwards = 0
 
     def record(self, kernel: Kernel, static: Any, inputs: Any, mask: tuple[int, ...]) -> tuple[list[Value], Instance]:
         """Record one operation; returns its output values and its op instance.
 
         ``inputs`` holds Values and Python numbers; ``mask`` the positions of those that are differentiated. Whatever
-        the
-        operation raises for its shapes and arguments is raised here and leaves the trace as it was.
+        the operation raises for its shapes and arguments is raised here and leaves the trace as it was.
         """
         epoch = self.epoch
         start = len(self.values)
@@ -120,10 +120,21 @@ class Trace:
             return number_key(v)
         if v.array is None:
             materialize(v)
+        if v.epoch is not None and v.epoch.trace not in (None, self):
+            return self._enter_foreign(v)
         v.epoch = self.epoch
         v.slot = len(self.values)
         self.values.append(v)
         return v.spec
+
+    def _enter_foreign(self, v: Value) -> Any:
+        """Enter a value that another thread's trace holds, under a name of our own: its slot there is not to be touched."""
+        own = self.foreign.get(v)
+        if own is None:
+            own = self.foreign[v] = Value(v.array, v.spec)
+        if own.epoch is self.epoch:
+            return own.slot
+        return self._enter(own)
 
     def take_back(self, start: int) -> None:
         """Forget the inputs that a failed operation entered."""
@@ -213,6 +224,8 @@ class Trace:
         self.epoch.trace = None
         self.epoch = Epoch(self)
         self.values = []
+        if self.foreign:
+            self.foreign = {}
         self.position = self.root
         self.backwards = 0
         stats.flushes += 1

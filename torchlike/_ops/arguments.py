@@ -1,8 +1,8 @@
 """The arguments of operators: what a declaration says of them, the generated functions, what is off the hot path.
 
 ``generate`` makes a function with torch's own signature that sorts its arguments into operands and static ones and
-calls
-dispatch. It is made once, with ``exec``, since binding a signature on each call would cost more than the operation.
+calls dispatch. It is made once, with ``exec``, since binding a signature on each call would cost more than the
+operation.
 """
 
 from __future__ import annotations
@@ -58,8 +58,7 @@ def as_static(x: Any) -> Any:
 
 
 # Operands in a row, and back. A layout has an entry for each tensor or number parameter: 0 where it is absent, 1 where
-# it
-# is there, and (n,) where it is a sequence of n.
+# it is there, and (n,) where it is a sequence of n.
 
 
 def flatten(op: Any, given: Sequence[Any]) -> tuple[tuple, tuple]:

@@ -82,7 +82,7 @@ def sub(input, other, *, alpha: Number = 1, out=None):
     return lax.sub(input, _scaled(other, alpha))
 
 
-@pointwise(check=_check_subtract)
+@pointwise(check=_check_subtract, node="RsubBackward1")
 def rsub(input, other, *, alpha: Number = 1):
     """The difference the other way round: ``out_i = other_i - alpha * input_i``."""
     return lax.sub(other, _scaled(input, alpha))

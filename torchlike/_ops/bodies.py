@@ -37,7 +37,8 @@ _C_NAMES = {
 
 def c_name(t: Any) -> str:
     """What some of torch's messages call a tensor's dtype: float, long int, ..."""
-    return _C_NAMES.get(t.dtype.name, t.dtype.name)
+    name = str(t.dtype.name)
+    return _C_NAMES.get(name, name)
 
 
 def is_half(dtype: Any) -> bool:

@@ -561,6 +561,5 @@ def masked_scatter_(self, mask, source):
 @composite(namespaces=("torch",))
 def isin(elements, test_elements, *, assume_unique=False, invert=False, out=None):
     """Whether each of ``elements`` is among ``test_elements``; ``invert`` for the opposite."""
-    arrays = [host_array(x) if isinstance(x, Tensor) else np.asarray(x) for x in (elements, test_elements)]
-    found = from_array(np.asarray(np.isin(*arrays, invert=invert)))
-    return delivered(found, out)
+    among, wanted = [host_array(x) if isinstance(x, Tensor) else np.asarray(x) for x in (elements, test_elements)]
+    return delivered(from_array(np.asarray(np.isin(among, wanted, invert=invert))), out)

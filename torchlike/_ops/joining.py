@@ -261,7 +261,9 @@ _KNOWN_MASK = 1 << 20
 def _below(shape: Sequence[int], diagonal: int) -> Any:
     """Where the column is at most ``diagonal`` to the right of the row."""
     if math.prod(shape[-2:]) <= _KNOWN_MASK:
-        return lax.broadcast_in_dim(np.tri(*shape[-2:], diagonal, bool), tuple(shape), (len(shape) - 2, len(shape) - 1))
+        return lax.broadcast_in_dim(
+            np.tri(shape[-2], shape[-1], diagonal, np.bool_), tuple(shape), (len(shape) - 2, len(shape) - 1)
+        )
     rows, columns = (lax.broadcasted_iota(INT64, tuple(shape), len(shape) - k) for k in (2, 1))
     return lax.le(columns, lax.add(rows, np.int64(diagonal)))
 

@@ -2,9 +2,9 @@
 
 A declaration is a pure JAX function under a decorator. Its signature is torch's and becomes the public one; parameters
 called ``input`` and ``other``, or annotated ``Array``, ``Array | None`` or ``Arrays``, are tensors; those annotated
-``Number``
-take a Python number; the others are static. From one declaration come the function, the method, the in-place method and
-``out=``, promotion, the gradient, the node's name and the rows of the operator table for tests and stubs.
+``Number`` take a Python number; the others are static. From one declaration come the function, the method, the
+in-place method and ``out=``, promotion, the gradient, the node's name and the rows of the operator table for tests and
+stubs.
 """
 
 from __future__ import annotations
@@ -284,7 +284,7 @@ def _record_known(op: Op, args: Sequence[Any], static: Any, trace: Trace, tracki
                 edge = edge_of(a) if tracking else None
             if v.epoch is epoch:
                 key.append(v.slot)
-            elif v.array is None:
+            elif v.array is None or (v.epoch is not None and v.epoch.trace is not None):
                 break
             else:
                 v.epoch = epoch

@@ -26,8 +26,7 @@ Edge = tuple[Any, int]
 next_sequence = itertools.count(1).__next__
 
 #: Called as ``observer(node, operands, output values)`` with each node that is made, while there is any: what hooks on
-#: saved
-#: tensors and anomaly detection see the tape grow by.
+#: saved tensors and anomaly detection see the tape grow by.
 observers: list[Callable[[Any, Sequence[Any], Sequence[Value]], None]] = []
 
 
@@ -213,6 +212,27 @@ def _shown(edge: Edge) -> tuple[Any, int]:
     return (target, index) if isinstance(target, Node) else (Bridge.accumulate(target), 0)
 
 
+def _of_linear(functions: tuple[tuple[Any, int], ...], node: Node) -> tuple[tuple[Any, int], ...]:
+    """What ``next_functions`` shows of a linear layer, which PyTorch computes with the transposed weight.
+
+    The nodes in between stand there for whoever looks at the graph; no gradient passes through them.
+    """
+
+    def between(name: str, *inputs: tuple[Any, int]) -> tuple[Any, int]:
+        made = node_class(name, _Shown)((), ())
+        made.next_functions = inputs
+        return made, 0
+
+    source, weight, *bias = functions
+    if weight[0] is not None:
+        weight = between("TBackward0", weight)
+    if type(node).__name__ != "ViewBackward0":
+        return *bias, source, weight
+    if source[0] is not None:
+        source = between("ViewBackward0", source)
+    return (between("AddmmBackward0" if bias else "MmBackward0", *bias, source, weight),)
+
+
 def _handle(hooks: OrderedDict, fn: Callable) -> Any:
     from torchlike.utils.hooks import RemovableHandle
 
@@ -284,7 +304,10 @@ class OpNode(Node):
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
         edges = dict(zip(self.instance.mask, self._edges, strict=True))
-        return tuple(_shown(edges[i]) if i in edges else (None, 0) for i in self._shown_inputs())
+        functions = tuple(_shown(edges[i]) if i in edges else (None, 0) for i in self._shown_inputs())
+        if self.instance.kernel.name.startswith("_linear"):
+            return _of_linear(functions, self)
+        return functions
 
     def _spread(self, results: Sequence[Any]) -> Sequence[Any]:
         of_edges = dict(zip(self.instance.mask, results, strict=True))
@@ -393,6 +416,21 @@ def _bind_transpose(static: Any, inputs: Any) -> Callable:
 
 #: The transpose of a linear kernel; its static arguments are the kernel, the kernel's own, and its input's spec.
 TRANSPOSE = Kernel("transpose", _bind_transpose)
+
+
+class CopyNode(IdentityNode):
+    """The node of a copy over something else, whose edge comes first and gets no gradient."""
+
+    def apply_values(self, grads: list[Value | None]) -> Sequence[Value | None]:
+        return [None, *grads]
+
+    apply_tensors = apply_values
+
+
+class _Shown(IdentityNode):
+    """A node that is only to be looked at."""
+
+    next_functions: tuple[tuple[Any, int], ...] = ()  # type: ignore[assignment]
 
 
 class LinearNode(Node):

@@ -24,13 +24,15 @@ SAVE_INDICES = frozenset(
 )
 
 #: Operators whose nodes keep even a number that they are applied to, and so have something to free.
-SAVE_NUMBERS = frozenset(("mul", "div"))
+SAVE_NUMBERS = frozenset(("mul", "true_divide"))
 
 #: Operators all of whose operands count as inputs of their nodes: elsewhere integers and bools are indices and masks.
-ARITHMETIC = frozenset(("add", "sub", "mul", "div", "pow", "maximum", "minimum", "fmod", "remainder", "atan2", "hypot"))
+ARITHMETIC = frozenset(
+    ("add", "sub", "mul", "true_divide", "pow", "maximum", "minimum", "fmod", "remainder", "atan2", "hypot")
+)
 
 #: Those of them that make a tensor of a number before they are applied to it.
-TENSORS_OF_NUMBERS = frozenset(("add", "sub", "mul", "div"))
+TENSORS_OF_NUMBERS = frozenset(("add", "sub", "mul", "true_divide"))
 
 #: The node of a gradient that is computed with ``create_graph``, and the nodes whose gradients it is. Others are called
 #: after the node itself: the gradient of ReluBackward0 would be ReluBackwardBackward0.
@@ -46,14 +48,13 @@ _GRADIENTS = {
     ),
     "DivBackward0": "Atan Atanh Cumprod Div Frexp Hypot IndexReduce Log10 Log1P Log2 Log Logaddexp2 Logaddexp Sqrt",
     "WhereBackward0": (
-        "Clamp ClampMaxBackward1 ClampMinBackward1 ClampMax ClampMin Logit Nextafter PowBackward1 Renorm Sinc Where"
+        "Clamp ClampBackward1 ClampMaxBackward1 ClampMinBackward1 ClampMax ClampMin Logit Nextafter PowBackward1 Renorm Sinc Where"
     ),
     "MaskedFillBackward0": (
         "Fmax Fmin MaskedFill MaskedFillBackward1 MaskedScatter Maximum Minimum SpecialXlog1Py Xlogy"
     ),
     "ScatterBackward0": "Kthvalue Max MedianBackward1 Min Mode NanmedianBackward1 Sort SortBackward1 Topk",
-    "ReshapeAliasBackward0": "View ReshapeAlias UnsafeView",
-    "ViewBackward0": "Addbmm Baddbmm MaxUnpool2D MaxUnpool3D NativeGroupNorm Trace",
+    "ViewBackward0": "View ReshapeAlias UnsafeView Addbmm Baddbmm MaxUnpool2D MaxUnpool3D NativeGroupNorm Trace",
     "MulBackward1": "Addmm Addmv Deg2Rad Exp2 Lerp Rad2Deg",
     "SumBackward1": "Expand FmodBackward1 RemainderBackward1",
     "NegBackward0": "CholeskyInverse LinalgInvEx LinalgSolveEx Neg Rsub RsubBackward1",

@@ -154,8 +154,7 @@ def _capture(node: Node, gradients: Sequence[Any], captured: dict) -> None:
 
 
 #: Whether a leaf was ever given a hook. From then on leaves are done with as soon as their gradient is complete, as
-#: hooks can
-#: tell; before, they wait for the end of the pass.
+#: hooks can tell; before, they wait for the end of the pass.
 hooks_on_leaves = False
 
 
@@ -294,10 +293,8 @@ def _run_post_hooks(node: Node, results: Sequence, gradients: Sequence, create_g
 def _replaced(hook: Callable, shown: tuple, returned: Any, create_graph: bool) -> list:
     """The gradients that a node's hook was shown, or those that it returned in their place."""
     if returned is not None:
-        if not isinstance(returned, (tuple, list)):
-            if len(shown) != 1 or not hasattr(returned, "_storage"):
-                raise TypeError(f"expected tuple, but hook returned '{type(returned).__name__}'")
-            returned = (returned,)
+        if not isinstance(returned, tuple):
+            raise TypeError(f"expected tuple, but hook returned '{type(returned).__name__}'")
         if len(returned) != len(shown):
             raise RuntimeError(
                 f"hook '{getattr(hook, '__name__', hook)}' has returned an incorrect number of values (got "

@@ -16,8 +16,8 @@ class Storage:
     ``writes`` counts every write; ``version`` those that the tape must know of (all but the ones through ``.data``).
 
     While a NumPy array outside shares the memory, ``host_array`` is the truth: reads copy from it when they are
-    recorded
-    and writes go through to it. When the last outside reference to that array dies, the storage is private again.
+    recorded and writes go through to it. When the last outside reference to that array dies, the storage is private
+    again.
     """
 
     version: int = 0
@@ -57,8 +57,7 @@ class Storage:
         """The base's memory to write into; None where it is not at hand.
 
         It is the storage's own if nothing else holds it, else a copy, which is the storage's from now on. So a loop
-        that
-        fills a large tensor row by row costs a row each time, not the whole.
+        that fills a large tensor row by row costs a row each time, not the whole.
         """
         if self.host_array is not None:
             return self.host_array

@@ -1,8 +1,7 @@
 """The Tensor: a storage, the view of it that the tensor shows, and its place on the tape.
 
 Only what a tensor *is* stands here: state, history, Python's protocols. Operators put their methods on the class as
-they
-are declared.
+they are declared.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from torchlike._tape.graph import (
     AccumulateGrad,
     Bridge,
     Edge,
-    IdentityNode,
+    CopyNode,
     LinearNode,
     Node,
     add_values,
@@ -427,7 +426,7 @@ class Tensor(metaclass=_TensorMeta):
             self._grad = _tensor_with_history(value_of(grad), None, self)
             edge = edge_of(grad)
             if edge is not None:
-                node = node_class("CopyBackwards", IdentityNode)((edge,), (grad._spec,))
+                node = node_class("CopyBackwards", CopyNode)((None, edge), (grad._spec,))
                 self._grad._edge, self._grad._requires_grad = (node, 0), True
         else:
             self._grad = Bridge.add(have, grad)
@@ -812,7 +811,7 @@ def _warn_non_leaf_grad() -> None:
         "populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf "
         "Tensor, "
         "use .retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure you access "
-        "the leaf Tensor instead. See github.com/pytorch/pytorch/pull/30531 for more informations.",
+        "the leaf Tensor instead. See github.com/pytorch/pytorch/pull/30531 for more information.",
         UserWarning,
         stacklevel=3,
     )
@@ -859,7 +858,7 @@ class _OutputMetadata:
     is_nested_tensor = is_cpp_nested_tensor = False
 
     def __init__(self, spec: Spec):
-        self.shape = size_of(spec)
+        self.shape = list(spec.shape)
         self.dtype = dtype_of(spec)
         self.device = CPU
 
