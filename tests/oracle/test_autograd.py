@@ -140,7 +140,14 @@ def a_second_backward(torch, say):
         y = function()
         y.sum().backward()
         say.attempt(lambda y=y: y.sum().backward())
-    for function in (lambda: x + 2, lambda: x.sum(), lambda: x.view(3, 1), lambda: x.clone(), lambda: -x, lambda: 2 - x):
+    for function in (
+        lambda: x + 2,
+        lambda: x.sum(),
+        lambda: x.view(3, 1),
+        lambda: x.clone(),
+        lambda: -x,
+        lambda: 2 - x,
+    ):
         y = function()
         y.sum().backward()
         y.sum().backward()
@@ -586,7 +593,9 @@ def the_order_of_hooks(torch, say):
     d.register_hook(_log_to(log, "d"))
     node = a.grad_fn
     node.register_prehook(lambda grads: log.append(("before", [g.tolist() for g in grads])))
-    node.register_hook(lambda *grads: log.append(("after", [[g is None or g.tolist() for g in side] for side in grads])))
+    node.register_hook(
+        lambda *grads: log.append(("after", [[g is None or g.tolist() for g in side] for side in grads]))
+    )
     a.retain_grad()
     c.retain_grad()
     c.register_hook(_log_to(log, "c after retain_grad", lambda g: g * 3))
@@ -671,7 +680,16 @@ def what_hooks_return(torch, say):
         y.register_hook(lambda g, result=result: result)
         say.attempt(lambda y=y: y.sum().backward())
     ones = torch.ones(3)
-    for result in (3, (ones,), (ones, ones), (ones, ones, ones), (ones, None), (ones[:1], None), [ones * 7, None], (3, None)):
+    for result in (
+        3,
+        (ones,),
+        (ones, ones),
+        (ones, ones, ones),
+        (ones, None),
+        (ones[:1], None),
+        [ones * 7, None],
+        (3, None),
+    ):
         for register in ("register_hook", "register_prehook"):
             x.grad = None
             y = x * 2
@@ -932,7 +950,9 @@ def variables(torch, say):
     say.attempt(lambda: variable._execution_engine.queue_callback(print))
     done = []
     y = xyz(torch) * 2
-    y.register_hook(lambda g: variable._execution_engine.queue_callback(lambda: done.append("over")) or done.append("hook"))
+    y.register_hook(
+        lambda g: variable._execution_engine.queue_callback(lambda: done.append("over")) or done.append("hook")
+    )
     y.sum().backward()
     say(done)
 
@@ -942,7 +962,12 @@ def what_torch_autograd_exports(torch, say):
     say(*sorted(torch.autograd.__all__))
     for name in torch.autograd.__all__:
         say(name, getattr(torch.autograd, name).__module__ if name != "grad_mode" else "")
-    say([hasattr(torch.autograd, n) for n in ("functional", "forward_ad", "graph", "profiler", "anomaly_mode", "function")])
+    say(
+        [
+            hasattr(torch.autograd, n)
+            for n in ("functional", "forward_ad", "graph", "profiler", "anomaly_mode", "function")
+        ]
+    )
 
 
 @pytest.mark.parametrize("program", scenario, ids=scenario.names())

@@ -45,7 +45,9 @@ def is_compiling() -> bool:
     return False
 
 
-def disable(fn: Callable | None = None, recursive: bool = True, *, reason: str | None = None, wrapping: bool = True) -> Any:
+def disable(
+    fn: Callable | None = None, recursive: bool = True, *, reason: str | None = None, wrapping: bool = True
+) -> Any:
     """``fn`` itself, or a decorator that returns the function."""
     return fn if fn is not None else lambda function: function
 

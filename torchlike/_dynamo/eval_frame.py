@@ -21,12 +21,12 @@ class OptimizedModule(Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the original module returns, its hooks included."""
-        return self._modules["_orig_mod"](*args, **kwargs)
+        return self._modules["_orig_mod"](*args, **kwargs)  # type: ignore[misc]
 
     @property
     def training(self) -> bool:
         """Whether the original module is in training mode."""
-        return self._modules["_orig_mod"].training
+        return self._modules["_orig_mod"].training  # type: ignore[misc]
 
     @training.setter
     def training(self, value: bool) -> None:

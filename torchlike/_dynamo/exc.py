@@ -11,9 +11,7 @@ class InvalidBackend(TorchDynamoException):
     """Raised where ``torch.compile`` is given the name of a backend that does not exist."""
 
     def __init__(self, name: str):
-        super().__init__(
-            f"Invalid backend: {name!r}, see `torch._dynamo.list_backends()` for available backends."
-        )
+        super().__init__(f"Invalid backend: {name!r}, see `torch._dynamo.list_backends()` for available backends.")
 
 
 class Unsupported(TorchDynamoException):

@@ -22,9 +22,7 @@ def same(ref: Any, res: Any, fp64_ref: Any = None, cos_similarity: bool = False,
             return bool(torch.nn.functional.cosine_similarity(a, b, 0, 1e-6) >= 0.99)
         return torch.allclose(ref, res.to(ref.dtype), rtol=tol, atol=tol, equal_nan=equal_nan)
     if isinstance(ref, Mapping):
-        return ref.keys() == res.keys() and all(
-            same(ref[k], res[k], None, cos_similarity, tol, equal_nan) for k in ref
-        )
+        return ref.keys() == res.keys() and all(same(ref[k], res[k], None, cos_similarity, tol, equal_nan) for k in ref)
     if isinstance(ref, Sequence) and not isinstance(ref, str):
         return len(ref) == len(res) and all(
             same(a, b, None, cos_similarity, tol, equal_nan) for a, b in zip(ref, res, strict=True)

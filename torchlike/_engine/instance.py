@@ -169,7 +169,7 @@ def _with_outputs(closed: Any, outvars: Sequence[Any]) -> Any:
 
 
 def _is_inexact(dtype: Any) -> bool:
-    return jax.dtypes.issubdtype(dtype, np.inexact)
+    return jax.dtypes.issubdtype(dtype, np.inexact)  # type: ignore[misc]
 
 
 def _split(function: Callable, arrays: Sequence[Any], where: Sequence[int]) -> Callable:

@@ -53,7 +53,7 @@ class Program:
             self._compile()
         stats.xla_runs += 1
         self._used = stats.xla_runs
-        return self._xla(*arrays)
+        return self._xla(*arrays)  # type: ignore[misc]
 
     def _stays_on_host(self) -> bool:
         if config.tier == "xla":

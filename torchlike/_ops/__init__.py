@@ -15,7 +15,7 @@ MODULES = (
     "padding", "attention", "rnn", "distance", "margin_loss", "ctc",
     "resampling", "grids", "rearrangement", "pooling_variants", "neural",
     "random_ops", "factorizations", "orthogonal", "solvers", "spectral", "linalg_ops", "einsum", "fft_ops", "stft",
-    "windows", "queries", "copies", "covariance",
+    "windows", "queries", "copies", "covariance", "amp",
 )  # fmt: skip
 
 

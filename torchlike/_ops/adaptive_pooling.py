@@ -111,9 +111,7 @@ def adaptive_avg_pool1d(input, output_size):
     _check_dims_1d("adaptive_avg_pool1d", input)
     size = (output_size,) if isinstance(output_size, int) else tuple(output_size)
     if len(size) != 1:
-        raise RuntimeError(
-            f"adaptive_avg_pool1d() argument 'output_size' should contain one int (got {len(size)})"
-        )
+        raise RuntimeError(f"adaptive_avg_pool1d() argument 'output_size' should contain one int (got {len(size)})")
     _check_sizes("adaptive_avg_pool1d", size, 1)
     return _adaptive_avg(input, size, True)
 
@@ -134,8 +132,10 @@ def _averaged(name: str, n: int, input, output_size):
     if not isinstance(output_size, (int, list, tuple, type(None))) or (
         isinstance(output_size, (list, tuple)) and not all(o is None or isinstance(o, int) for o in output_size)
     ):
-        bad = output_size if not isinstance(output_size, (list, tuple)) else next(
-            o for o in output_size if not isinstance(o, int)
+        bad = (
+            output_size
+            if not isinstance(output_size, (list, tuple))
+            else next(o for o in output_size if not isinstance(o, int))
         )
         kind_of = type(bad).__name__
         raise TypeError(
@@ -199,7 +199,9 @@ def _adaptive_max(input, output_size):
         shape = (*input.shape[: input.ndim - len(output_size)], *output_size)
         return lax.broadcast_in_dim(constant(input, 0), shape, ()), np.zeros(shape, np.int64)
     x, windows, sources = _max_windows(input, output_size)
-    return _max_pooled(x, windows), _positions_in_input(x, windows, sources, input.shape[input.ndim - len(output_size) :])
+    return _max_pooled(x, windows), _positions_in_input(
+        x, windows, sources, input.shape[input.ndim - len(output_size) :]
+    )
 
 
 def _positions_in_input(x: Any, windows: Windows, sources: Sequence[np.ndarray], inside: Sequence[int]) -> Any:
@@ -253,5 +255,9 @@ def _declare(n: int, shape: str) -> None:
         composite(namespaces=("torch",), name=name)(with_indices)
 
 
-for _n, _shape in ((1, "(N, C, L) or (C, L)"), (2, "(N, C, H, W) or (C, H, W)"), (3, "(N, C, D, H, W) or (C, D, H, W)")):
+for _n, _shape in (
+    (1, "(N, C, L) or (C, L)"),
+    (2, "(N, C, H, W) or (C, H, W)"),
+    (3, "(N, C, D, H, W) or (C, D, H, W)"),
+):
     _declare(_n, _shape)

@@ -289,7 +289,7 @@ def _binary(function: Callable, static: Any, reverse: bool = False) -> Callable:
     if operator.check is not None and function is not add:
         # What is checked needs the general function; alpha is never given to an operator.
 
-        def method(self, other):
+        def method(self, other):  # pyright: ignore[reportRedeclaration]
             if isinstance(other, _OPERANDS):
                 return function(_as_tensor(other, self), self) if reverse else function(self, other)
             return NotImplemented

@@ -98,7 +98,15 @@ def _node(node: str, **_: Any) -> str:
 
 @op(namespaces=("_private",), name="_attention", node=_node)
 def _attention(
-    query: Array, key: Array, value: Array, mask: Array | None, dropped: Array | None, is_causal, scale, enable_gqa, node
+    query: Array,
+    key: Array,
+    value: Array,
+    mask: Array | None,
+    dropped: Array | None,
+    is_causal,
+    scale,
+    enable_gqa,
+    node,
 ):
     """``softmax(scale * query @ key^T + mask) @ value``."""
     q, k, v = widened(query), widened(key), widened(value)
@@ -167,9 +175,7 @@ def _check_attention(q: Any, k: Any, v: Any, mask: Any, is_causal: bool, enable_
     if enable_gqa:
         heads = [t._spec.shape[-3] for t in (q, k, v)]
         if heads[0] % heads[1] or heads[0] % heads[2]:
-            raise RuntimeError(
-                "Number of heads in key and value must divide the number of heads in query"
-            )
+            raise RuntimeError("Number of heads in key and value must divide the number of heads in query")
     elif q._spec.shape[-1] != k._spec.shape[-1]:
         batch = math.prod(broadcast_shapes([q._spec.shape[:-2], k._spec.shape[:-2]]))
         raise RuntimeError(
@@ -194,12 +200,12 @@ def scaled_dot_product_attention(
     _check_attention(query, key, value, attn_mask, is_causal, enable_gqa)
     fused = _is_fused(query, key, value, attn_mask, dropout_p, enable_gqa)
     if not fused and is_causal and attn_mask is not None:
-        raise RuntimeError(
-            "_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True"
-        )
+        raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
     dropped = None
     if dropout_p > 0.0:
-        lead = broadcast_shapes([t._spec.shape[:-2] for t in (query, key)]) if not enable_gqa else query._spec.shape[:-2]
+        lead = (
+            broadcast_shapes([t._spec.shape[:-2] for t in (query, key)]) if not enable_gqa else query._spec.shape[:-2]
+        )
         dropped = dropout_mask(query, (*lead, query._spec.shape[-2], key._spec.shape[-2]), dropout_p)
     node = _FUSED if fused else "MmBackward0" if query._spec.ndim == 2 else "UnsafeViewBackward0"
     scale = None if scale is None else float(scale)
@@ -291,9 +297,7 @@ def _projected_apart(query, key, value, weights, bias) -> Sequence[Tensor]:
     biases = (None,) * 3 if bias is None else bias.chunk(3)
     for name, weight, x in zip(("query", "key", "value"), weights, (query, key, value), strict=True):
         if weight.shape != (size, x.shape[-1]):
-            raise AssertionError(
-                f"expecting {name} weights shape of {(size, x.shape[-1])}, but got {weight.shape}"
-            )
+            raise AssertionError(f"expecting {name} weights shape of {(size, x.shape[-1])}, but got {weight.shape}")
     for name, b in zip(("query", "key", "value"), biases, strict=True):
         if b is not None and b.shape != (size,):
             raise AssertionError(f"expecting {name} bias shape of {(size,)}, but got {b.shape}")

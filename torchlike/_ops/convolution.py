@@ -177,7 +177,9 @@ _SETTINGS = (
 )
 
 
-def _check_call(name: str, tensors: Sequence[Any], settings: Sequence[Any], given: dict[str, Any], forms: Sequence[str]) -> None:
+def _check_call(
+    name: str, tensors: Sequence[Any], settings: Sequence[Any], given: dict[str, Any], forms: Sequence[str]
+) -> None:
     """TypeError in torch's words where an argument is of the wrong kind."""
     good = all(isinstance(t, Tensor) for t in tensors[:2]) and (tensors[2] is None or isinstance(tensors[2], Tensor))
     if good and all(_are_ints(s) for s in settings):
@@ -191,7 +193,9 @@ def _check_call(name: str, tensors: Sequence[Any], settings: Sequence[Any], give
 
 
 def _are_ints(x: Any) -> bool:
-    return isinstance(x, (int, np.integer)) or (isinstance(x, (list, tuple)) and all(isinstance(i, (int, np.integer)) for i in x))
+    return isinstance(x, (int, np.integer)) or (
+        isinstance(x, (list, tuple)) and all(isinstance(i, (int, np.integer)) for i in x)
+    )
 
 
 def _paddings(padding: Any, kernel: Sequence[int], stride, dilation, n: int) -> tuple[tuple[int, int], ...]:
@@ -321,9 +325,7 @@ def _check_transposed(x, weight, bias, stride, output_padding, dilation, groups)
             " ".join(f"{what}_{axis}: {v}" for axis, v in zip(names, values, strict=True))
             for what, values in (("output_padding", output_padding), ("stride", stride), ("dilation", dilation))
         ]
-        raise RuntimeError(
-            f"output padding must be smaller than either stride or dilation, but got {' '.join(parts)}"
-        )
+        raise RuntimeError(f"output padding must be smaller than either stride or dilation, but got {' '.join(parts)}")
 
 
 _TRANSPOSED_FORM = (
@@ -354,22 +356,16 @@ def conv_transpose1d(input, weight, bias=None, stride=1, padding=0, output_paddi
 
     Returns (N, O, L') with ``L' = (L - 1) * stride - 2 * padding + dilation * (K - 1) + output_padding + 1``.
     """
-    return _transposed(
-        "conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups, dilation
-    )
+    return _transposed("conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
 @composite(namespaces=_BOTH)
 def conv_transpose2d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
     """The transposed convolution of images (N, C, H, W) or (C, H, W) with kernels (C, O / groups, KH, KW), plus a bias."""
-    return _transposed(
-        "conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation
-    )
+    return _transposed("conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
 @composite(namespaces=_BOTH)
 def conv_transpose3d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
     """The transposed convolution of volumes (N, C, D, H, W) or (C, D, H, W) with kernels (C, O / groups, KD, KH, KW)."""
-    return _transposed(
-        "conv_transpose3d", 3, input, weight, bias, stride, padding, output_padding, groups, dilation
-    )
+    return _transposed("conv_transpose3d", 3, input, weight, bias, stride, padding, output_padding, groups, dilation)

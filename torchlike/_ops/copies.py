@@ -64,7 +64,9 @@ def _deliver_copies(views: Any, out: Any) -> Any:
 
 
 _copies("alias", "input", "A copy of a tensor.")
-_copies("as_strided", "input, size, stride, storage_offset=None", "A copy of the elements that :func:`as_strided` shows.")
+_copies(
+    "as_strided", "input, size, stride, storage_offset=None", "A copy of the elements that :func:`as_strided` shows."
+)
 _copies("detach", "input", "A copy of a tensor.")
 _copies("expand", "input, size", "A copy of a tensor, repeated along dimensions of size one.")
 _copies("permute", "input, dims", "A copy with the dimensions in another order.")
@@ -165,15 +167,23 @@ def unsafe_chunk(input, chunks, dim=0):
 
 
 @composite(namespaces=("Tensor",))
-def new_empty_strided(self, size, stride, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):
+def new_empty_strided(
+    self, size, stride, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False
+):
     """A tensor of shape ``size`` whose elements lie ``stride`` apart, of this tensor's dtype and device unless given."""
     return creation.empty_strided(
-        size, stride, dtype=dtype or self.dtype, device=self.device if device is None else device, requires_grad=requires_grad
+        size,
+        stride,
+        dtype=dtype or self.dtype,
+        device=self.device if device is None else device,
+        requires_grad=requires_grad,
     )
 
 
 @composite(namespaces=("torch",))
-def empty_permuted(size, physical_layout, *, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+def empty_permuted(
+    size, physical_layout, *, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False
+):
     """A tensor of shape ``size`` whose dimensions lie in memory in the order ``physical_layout``, the innermost last."""
     order = [d + len(size) if d < 0 else d for d in physical_layout]
     if len(order) != len(size):
@@ -254,5 +264,3 @@ def hash_tensor(input, dim=(), *, keepdim=False, mode=0, out=None):
 
     axes = axes_of(dim, input.ndim)
     return reduced(lax.reduce(_hash_words(input), np.uint64(0), lax.bitwise_xor, axes), axes, keepdim)
-
-

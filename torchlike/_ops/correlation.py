@@ -106,9 +106,7 @@ def correlate(x, w, geo):
         return lax.reshape(product, (n, w.shape[0], *geo.out))
     if geo.is_depthwise(channels):
         return _correlate_channels(x, w, geo)
-    return _convolve(
-        x, w, geo.stride, geo.windows.ends, rhs_dilation=geo.dilation, feature_group_count=geo.groups
-    )
+    return _convolve(x, w, geo.stride, geo.windows.ends, rhs_dilation=geo.dilation, feature_group_count=geo.groups)
 
 
 def _correlate_channels(x: Any, w: Any, geo: Geometry) -> Any:
@@ -157,8 +155,7 @@ def spread(g, w, geo):
     else:
         kernel = lax.transpose(kernel, (1, 0, *range(2, rank + 2)))
     padding = [
-        (d * (k - 1) - p, size - (o - 1) * s - 1 + p)
-        for size, o, k, s, p, d in zip(*geo.windows.sizes(), strict=True)
+        (d * (k - 1) - p, size - (o - 1) * s - 1 + p) for size, o, k, s, p, d in zip(*geo.windows.sizes(), strict=True)
     ]
     stretched = {"lhs_dilation": geo.stride} if any(s != 1 for s in geo.stride) else {}
     return _convolve(
@@ -185,9 +182,7 @@ def _spread_columns(g: Any, w: Any, geo: Geometry) -> Any:
     columns = lax.dot_general(matrix, _flat(g), (((0,), (1,)), ((), ())))
     columns = lax.reshape(columns, (channels, places, n, *geo.out))
     order = (1, 0, *range(2, 2 + len(geo.out)))
-    taps = [
-        lax.transpose(lax.squeeze(lax.slice_in_dim(columns, i, i + 1, axis=1), (1,)), order) for i in range(places)
-    ]
+    taps = [lax.transpose(lax.squeeze(lax.slice_in_dim(columns, i, i + 1, axis=1), (1,)), order) for i in range(places)]
     return geo.windows.scatter(taps, (n, channels))
 
 
@@ -228,9 +223,7 @@ def _match_channels(x: Any, g: Any, geo: Geometry) -> Any:
     shape = (n, channels, each, *geo.out)
     spatial = tuple(range(3, 3 + len(geo.out)))
     apart = lax.reshape(g, shape)
-    terms = [
-        lax.mul(lax.broadcast_in_dim(tap, shape, (0, 1, *spatial)), apart) for tap in geo.windows.taps(x, 0)
-    ]
+    terms = [lax.mul(lax.broadcast_in_dim(tap, shape, (0, 1, *spatial)), apart) for tap in geo.windows.taps(x, 0)]
     sums = [lax.reduce_sum(term, (0, *spatial)) for term in terms]
     stacked = lax.concatenate([lax.expand_dims(s, (2,)) for s in sums], 2)
     return lax.reshape(stacked, (g.shape[1], 1, *geo.kernel))

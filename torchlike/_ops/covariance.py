@@ -60,7 +60,7 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
     total: Any = count if weights is None else weights.sum()
     if weights is not None and bool((total == 0).item()):
         raise RuntimeError("cov(): weights sum to zero, can't be normalized")
-    mean = ((table if weights is None else table * weights).sum(1) / total)
+    mean = (table if weights is None else table * weights).sum(1) / total
     if weights is None or correction == 0 or aweights is None:
         divisor = total - correction
     else:

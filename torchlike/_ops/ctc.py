@@ -41,9 +41,7 @@ def _negative_log_likelihood(log_probs, extended, skips, input_lengths, target_l
     count, batch, _ = log_probs.shape
     states = extended.shape[1]
     numbers = lax.GatherDimensionNumbers((0,), (2,), (2,), operand_batching_dims=(1,), start_indices_batching_dims=(0,))
-    emitted = lax.gather(
-        log_probs, lax.expand_dims(extended, (2,)), numbers, (count, 1, 1), mode="promise_in_bounds"
-    )
+    emitted = lax.gather(log_probs, lax.expand_dims(extended, (2,)), numbers, (count, 1, 1), mode="promise_in_bounds")
     column = lax.broadcasted_iota(INT64, (batch, states), 1)
     least = lax.full((batch, states), log_probs.dtype.type(_LEAST))
     start = lax.lt(column, lax.broadcast_in_dim(lax.select(
@@ -108,14 +106,22 @@ def _ctc_backward(zero_infinity, saved, g):
     going = lax.lt(times, lax.broadcast_in_dim(input_lengths, (count, batch), (1,)))
     scaled = lax.mul(lax.exp(log_probs), lax.broadcast_in_dim(g, log_probs.shape, (1,)))
     whole = lax.add(scaled, shares)
-    return lax.select(lax.broadcast_in_dim(going, whole.shape, (0, 1)), whole, lax.full_like(whole, 0)), None, None, None, None
+    return (
+        lax.select(lax.broadcast_in_dim(going, whole.shape, (0, 1)), whole, lax.full_like(whole, 0)),
+        None,
+        None,
+        None,
+        None,
+    )
 
 
 _ctc.defvjp(_ctc_forward, _ctc_backward)
 
 
 @op(namespaces=("_private",), name="_ctc_loss", node="CtcLossBackward0")
-def _ctc_loss(log_probs: Array, extended: Array, skips: Array, input_lengths: Array, target_lengths: Array, zero_infinity):
+def _ctc_loss(
+    log_probs: Array, extended: Array, skips: Array, input_lengths: Array, target_lengths: Array, zero_infinity
+):
     """The negative log-likelihood of each sequence of labels."""
     return _ctc(log_probs, extended, skips, input_lengths, target_lengths, zero_infinity)
 
@@ -140,12 +146,12 @@ def _check(log_probs: Tensor, targets: np.ndarray, inputs: np.ndarray, outputs: 
         raise RuntimeError("input_lengths must be of size batch_size")
     if outputs.size != batch:
         raise RuntimeError("target_lengths must be of size batch_size")
-    for b, n in enumerate(outputs):
+    for _b, n in enumerate(outputs):
         if n < 0:
             raise RuntimeError(
                 f"Expected target_lengths to have value at least 0, but got value {n} (while checking arguments for ctc_loss_cpu)"
             )
-    for b, n in enumerate(inputs):
+    for _b, n in enumerate(inputs):
         if n < 0:
             raise RuntimeError(
                 f"Expected input_lengths to have value at least 0, but got value {n} (while checking arguments for ctc_loss_cpu)"
@@ -162,12 +168,16 @@ def _extended(targets: np.ndarray, lengths: np.ndarray, blank: int, batch: int) 
     longest = int(lengths.max()) if lengths.size else 0
     if targets.ndim == 1:
         if targets.size != lengths.sum():
-            raise RuntimeError(
-                f"Expected tensor to have size at least {int(lengths.sum())} at dimension 0, but got size {targets.size} for "
-                "argument #2 'targets' (while checking arguments for ctc_loss_cpu)"
-            ) if targets.size < lengths.sum() else RuntimeError(
-                f"Expected tensor to have size {int(lengths.sum())} at dimension 0, but got size {targets.size} for argument "
-                "#2 'targets' (while checking arguments for ctc_loss_cpu)"
+            raise (
+                RuntimeError(
+                    f"Expected tensor to have size at least {int(lengths.sum())} at dimension 0, but got size {targets.size} for "
+                    "argument #2 'targets' (while checking arguments for ctc_loss_cpu)"
+                )
+                if targets.size < lengths.sum()
+                else RuntimeError(
+                    f"Expected tensor to have size {int(lengths.sum())} at dimension 0, but got size {targets.size} for argument "
+                    "#2 'targets' (while checking arguments for ctc_loss_cpu)"
+                )
             )
         padded = np.full((batch, longest), blank, np.int64)
         starts = np.concatenate([[0], np.cumsum(lengths)])

@@ -115,9 +115,7 @@ def _cosine_similarity(x1: Array, x2: Array, dim, eps):
         norm = p_norm(x, 2, axis)
         # The gradient of the norm is not cut off where its value is.
         raised = lax.add(norm, lax.stop_gradient(lax.sub(lax.max(norm, constant(norm, eps)), norm)))
-        normal.append(
-            lax.div(x, lax.broadcast_in_dim(raised, x.shape, tuple(d for d in range(x.ndim) if d != axis)))
-        )
+        normal.append(lax.div(x, lax.broadcast_in_dim(raised, x.shape, tuple(d for d in range(x.ndim) if d != axis))))
     return convert(lax.reduce_sum(lax.mul(*normal), (axis,)), np.promote_types(x1.dtype, x2.dtype))
 
 
@@ -238,18 +236,14 @@ def cdist(x1, x2, p=2.0, compute_mode=None):
         name, t = ("X1", a) if a.ndim < 2 else ("X2", b)
         raise RuntimeError(f"cdist only supports at least 2D tensors, {name} got: {t.ndim}D")
     if a.shape[-1] != b.shape[-1]:
-        raise RuntimeError(
-            f"X1 and X2 must have the same number of columns. X1: {a.shape[-1]} X2: {b.shape[-1]}"
-        )
+        raise RuntimeError(f"X1 and X2 must have the same number of columns. X1: {a.shape[-1]} X2: {b.shape[-1]}")
     if p < 0:
         raise RuntimeError("cdist only supports non-negative p values")
     modes = (None, "use_mm_for_euclid_dist_if_necessary", "use_mm_for_euclid_dist", "donot_use_mm_for_euclid_dist")
     if compute_mode not in modes:
         raise ValueError(f"{compute_mode} is not a valid value for compute_mode")
     many = a.shape[-2] > 25 or b.shape[-2] > 25
-    by_products = p == 2 and a.shape[-1] > 0 and (
-        compute_mode == modes[2] or (compute_mode in modes[:2] and many)
-    )
+    by_products = p == 2 and a.shape[-1] > 0 and (compute_mode == modes[2] or (compute_mode in modes[:2] and many))
     return _cdist(x1, x2, float(p), by_products)
 
 

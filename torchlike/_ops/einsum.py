@@ -21,9 +21,7 @@ from torchlike._tensor.tensor import Tensor
 Labels = tuple[int, ...]
 
 _ELLIPSIS = 52
-_NO_OPERANDS = (
-    "einsum(): must specify the equation string and at least one operand, or at least one operand and its subscripts list"
-)
+_NO_OPERANDS = "einsum(): must specify the equation string and at least one operand, or at least one operand and its subscripts list"
 
 
 def _letter(label: int) -> str:
@@ -257,7 +255,9 @@ def _pair(a: Any, la: Labels, b: Any, lb: Labels, output: Labels) -> Any:
     inner = [x for x in la if x in lb and x not in output]
     if not inner:
         common = np.result_type(a.dtype, b.dtype) if a.dtype != b.dtype else a.dtype
-        x, y = (_aligned(lax.convert_element_type(t, common), labels, output, sizes) for t, labels in ((a, la), (b, lb)))
+        x, y = (
+            _aligned(lax.convert_element_type(t, common), labels, output, sizes) for t, labels in ((a, la), (b, lb))
+        )
         return lax.mul(x, y)
     if a.dtype != b.dtype:
         raise RuntimeError(f"expected scalar type {type_name_of(a)} but found {type_name_of(b)}")

@@ -106,9 +106,7 @@ def torch_embedding(weight, indices, padding_idx=-1, scale_grad_by_freq=False, s
 
 
 @composite(namespaces=_F)
-def embedding(
-    input, weight, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, sparse=False
-):
+def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False, sparse=False):
     """The rows of ``weight`` (V, D) whose numbers are in ``input`` (...): a tensor (..., D).
 
     The row ``padding_idx`` gets no gradient. With ``max_norm``, rows that are looked up and have a larger norm are first
@@ -268,7 +266,9 @@ def check_index_of_bag(index: Tensor, rows_: int) -> None:
         )
 
 
-def _check_bag_call(weight, indices, offsets, per_sample_weights, mode, scale_grad_by_freq, include_last_offset, padding_idx):
+def _check_bag_call(
+    weight, indices, offsets, per_sample_weights, mode, scale_grad_by_freq, include_last_offset, padding_idx
+):
     check_index_of_bag(indices, weight._spec.shape[0])
 
 
@@ -291,8 +291,10 @@ def _embedding_bag(
         found = lax.select(_columns(real, found), found, lax.full_like(found, 0))
     total = add_rows((n, weight.shape[1]), bags, found)
     if mode == "mean":
-        one = lax.full((indices.shape[0], 1), found.dtype.type(1)) if real is None else convert(
-            lax.expand_dims(real, (1,)), found.dtype
+        one = (
+            lax.full((indices.shape[0], 1), found.dtype.type(1))
+            if real is None
+            else convert(lax.expand_dims(real, (1,)), found.dtype)
         )
         counts = lax.max(add_rows((n, 1), bags, one), constant(found, 1))
         total = lax.div(total, lax.broadcast_in_dim(counts, total.shape, (0, 1)))
@@ -370,7 +372,9 @@ def _padding_of_bag(padding_idx: int | None, weight: Tensor) -> int:
         return -1
     n = weight._spec.shape[0]
     if not -n <= padding_idx < n:
-        raise RuntimeError(f"padding_idx must be within the number of embeddings, -{n} through {n - 1}, but got {padding_idx}")
+        raise RuntimeError(
+            f"padding_idx must be within the number of embeddings, -{n} through {n - 1}, but got {padding_idx}"
+        )
     return padding_idx % n
 
 

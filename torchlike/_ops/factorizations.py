@@ -36,7 +36,13 @@ def solve_triangle(a: Any, b: Any, lower: bool, left: bool = True, adjoint_a: bo
     if is_empty(a, b):
         return lax.full_like(b, 0)
     return lax.linalg.triangular_solve(
-        a, b, left_side=left, lower=lower, transpose_a=adjoint_a, conjugate_a=adjoint_a and kind(a) == "c", unit_diagonal=unit
+        a,
+        b,
+        left_side=left,
+        lower=lower,
+        transpose_a=adjoint_a,
+        conjugate_a=adjoint_a and kind(a) == "c",
+        unit_diagonal=unit,
     )
 
 
@@ -403,9 +409,7 @@ def ldl_solve(LD, pivots, B, *, hermitian=False, out=None):
             f"torch.linalg.ldl_solve: Expected B to have at least 2 dimensions, but it has {B._spec.ndim} dimensions instead"
         )
     if pivots.dtype.is_floating_point or pivots.dtype.is_complex or pivots.dtype.name == "bool":
-        raise RuntimeError(
-            f"torch.linalg.ldl_solve: Expected pivots to be integers. Got {type_name_of(pivots._spec)}"
-        )
+        raise RuntimeError(f"torch.linalg.ldl_solve: Expected pivots to be integers. Got {type_name_of(pivots._spec)}")
     if LD.dtype is not B.dtype:
         raise RuntimeError(
             f"torch.linalg.ldl_solve: LD dtype {type_name_of(LD._spec)} does not match b dtype {type_name_of(B._spec)}"

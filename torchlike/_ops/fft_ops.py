@@ -93,7 +93,7 @@ def _scale(lengths: Sequence[int], norm: Any, forward: bool) -> float:
 
 def _computed(x: Any, how: str, dims: tuple[int, ...], lengths: tuple[int, ...]) -> tuple[Any, float]:
     """The transform, and the scale that it has of its own."""
-    takes, gives, forward = _TRANSFORMS[how]
+    takes, _gives, forward = _TRANSFORMS[how]
     n = math.prod(lengths)
     if takes == "c":
         x = _resized(x, dims, lengths)
@@ -268,7 +268,9 @@ for _how in _TRANSFORMS:
 # Frequencies.
 
 
-def _frequencies(name: str, numbers: Any, n: int, d: float, out: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+def _frequencies(
+    name: str, numbers: Any, n: int, d: float, out: Any, dtype: Any, device: Any, requires_grad: bool
+) -> Tensor:
     dtype = dtypes.get_default_dtype() if dtype is None else dtype
     if not (dtype.is_floating_point or dtype.is_complex):
         raise RuntimeError(f"{name} requires a floating point or complex dtype")

@@ -45,9 +45,7 @@ def _reflected(x: Any, twice_low: int, twice_high: int) -> Any:
     extra = lax.rem(x, constant(x, span))
     flips = lax.floor(lax.div(lax.stop_gradient(x), constant(x, span)))
     even = lax.eq(lax.rem(flips, constant(x, 2)), constant(x, 0))
-    return choose(
-        even, lax.add(extra, constant(x, low)), lax.add(lax.sub(constant(x, span), extra), constant(x, low))
-    )
+    return choose(even, lax.add(extra, constant(x, low)), lax.add(lax.sub(constant(x, span), extra), constant(x, low)))
 
 
 def _inside(x: Any, n: int, padding_mode: str, align_corners: bool) -> Any:

@@ -231,7 +231,9 @@ def check_norm_dtype(dtype: Any, x: Any, function: str) -> None:
     if dtype is None:
         return
     if not isinstance(dtype, Dtype):
-        raise TypeError(f"{function.replace('.', '_')}(): argument 'dtype' must be torch.dtype, not {type(dtype).__name__}")
+        raise TypeError(
+            f"{function.replace('.', '_')}(): argument 'dtype' must be torch.dtype, not {type(dtype).__name__}"
+        )
     from torchlike._tensor.promotion import SCALAR_TYPE_NAMES
 
     name = SCALAR_TYPE_NAMES[dtype]

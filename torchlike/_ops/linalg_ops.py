@@ -45,9 +45,7 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
     if isinstance(ord, Tensor):
         ord = ord.item()
     if not isinstance(ord, (int, float)):
-        raise TypeError(
-            f"linalg_vector_norm(): argument 'ord' (position 2) must be Number, not {type(ord).__name__}"
-        )
+        raise TypeError(f"linalg_vector_norm(): argument 'ord' (position 2) must be Number, not {type(ord).__name__}")
     if kind(x._spec) in "fc":
         check_norm_dtype(dtype, x._spec, "linalg.vector_norm")
     dim = dim if dim is None or isinstance(dim, int) else tuple(dim)
@@ -345,9 +343,7 @@ def _cheapest_order(sizes: Sequence[int]) -> list[list[int]]:
     for length in range(1, n):
         for i in range(n - length):
             j = i + length
-            options = [
-                (cost[i][k] + cost[k + 1][j] + sizes[i] * sizes[k + 1] * sizes[j + 1], k) for k in range(i, j)
-            ]
+            options = [(cost[i][k] + cost[k + 1][j] + sizes[i] * sizes[k + 1] * sizes[j + 1], k) for k in range(i, j)]
             cost[i][j], split[i][j] = min(options)
     return split
 
@@ -508,4 +504,3 @@ def tensorsolve(A, B, dims=None, *, out=None):
             f"{size} != {wanted}"
         )
     return deliver(linalg_solve(A.reshape(size, size), B.reshape(size)).reshape(*rest), out)
-

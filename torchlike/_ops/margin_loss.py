@@ -267,9 +267,7 @@ def _multi_margin(input, target: Array, p, margin, weight: Array | None, reducti
 
 
 @composite(namespaces=_F)
-def multi_margin_loss(
-    input, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction="mean"
-):
+def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction="mean"):
     """``sum_j max(0, margin - x[y] + x[j]) ** p / C`` over the classes ``j`` that are not the label ``y``.
 
     Scores are (N, C) or (C), labels (N) or a single one; ``p`` is 1 or 2; ``weight`` (C) scales by the label's class.
@@ -304,7 +302,9 @@ def _multilabel_margin(input, target: Array, reduction):
     if input.shape != target.shape:
         raise RuntimeError(f"inconsistent target size: {listed(target.shape)} for input of size: {listed(input.shape)}")
     if kind(input) != "f":
-        raise NotImplementedError(f"\"multilabel_margin_loss_forward_out_frame\" not implemented for '{type_name_of(input)}'")
+        raise NotImplementedError(
+            f"\"multilabel_margin_loss_forward_out_frame\" not implemented for '{type_name_of(input)}'"
+        )
     n, classes = input.shape if input.ndim == 2 else (1, input.size)
     x, labels = lax.reshape(widened(input), (n, classes)), lax.reshape(target, (n, classes))
     # Labels count up to the first that is negative.

@@ -246,9 +246,7 @@ def broadcast_message(want: tuple[int, ...], have: tuple[int, ...]) -> str:
                 f"The size of tensor a ({want[i - lead]}) must match the size of tensor b ({n}) at non-singleton "
                 f"dimension {i - lead}"
             )
-    return (
-        f"shape mismatch: value tensor of shape {list(have)} cannot be broadcast to indexing result of shape {list(want)}"
-    )
+    return f"shape mismatch: value tensor of shape {list(have)} cannot be broadcast to indexing result of shape {list(want)}"
 
 
 def _check_broadcast(want: tuple[int, ...], have: tuple[int, ...]) -> None:

@@ -28,9 +28,7 @@ def _bilinear_node(has_bias: bool) -> str:
 def _bilinear(input1: Array, input2: Array, weight: Array, bias: Array | None, has_bias):
     """``x1 @ A_o @ x2`` for each output ``o``."""
     if input1.ndim != input2.ndim:
-        raise RuntimeError(
-            f"bilinear(): input dimensions do not match: got {input1.ndim} and {input2.ndim}"
-        )
+        raise RuntimeError(f"bilinear(): input dimensions do not match: got {input1.ndim} and {input2.ndim}")
     for axis in range(input1.ndim - 1):
         if input1.shape[axis] != input2.shape[axis]:
             raise RuntimeError(

@@ -131,7 +131,7 @@ def _batch_norm_training(
     """The input normalized by its own statistics, and the running ones moved towards these where there are any."""
     _check_channels(input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     x, w, b = widened(input), _statistic(weight), _statistic(bias)
-    out, mean, var = _by_batch(x, w, b, eps)
+    out, mean, var = _by_batch(x, w, b, eps)  # type: ignore[misc]
     results = [_like(out, input)]
     n = count(x, _channel_axes(x))
     for running, fresh in ((running_mean, mean), (running_var, var)):
@@ -188,9 +188,7 @@ def _verify_batch_size(size: Sequence[int]) -> None:
 
 
 @composite(namespaces=_F)
-def batch_norm(
-    input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5
-):
+def batch_norm(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
     """Each channel of (N, C, ...) normalized over the batch: ``(x - mean) / sqrt(var + eps) * weight + bias``.
 
     In training the statistics are the batch's, and ``running_mean`` and ``running_var`` (C), where given, move towards
@@ -218,43 +216,48 @@ def torch_batch_norm(input, weight, bias, running_mean, running_var, training, m
 # Statistics over the last dimensions: layer normalization.
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
-def _within(x, weight, bias, axes, weight_axes, eps):
-    """``x`` normalized over ``axes``, then times the weight plus the bias, which lie along ``weight_axes``."""
-    return _within_forward(x, weight, bias, axes, weight_axes, eps)[0]
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def _by_layer(x, weight, bias, axes, eps):
+    return _by_layer_forward(x, weight, bias, axes, eps)[0]
 
 
-def _along(t: Any, shape: Sequence[int], axes: Sequence[int]) -> Any:
-    """A tensor of the dimensions ``axes`` repeated along the others."""
-    return lax.broadcast_in_dim(t, tuple(shape), tuple(axes))
+def _tail(t: Any, shape: Sequence[int]) -> Any:
+    """A tensor of the last dimensions repeated along the first."""
+    return lax.broadcast_in_dim(t, tuple(shape), tuple(range(len(shape) - t.ndim, len(shape))))
 
 
-def _within_forward(x, weight, bias, axes, weight_axes, eps):
+def _by_layer_forward(x, weight, bias, axes, eps):
     mean = _mean(x, axes)
     centred = lax.sub(x, _over(mean, x.shape, axes))
     inverse = _inverse_sigma(_mean(lax.mul(centred, centred), axes), eps)
     out = lax.mul(centred, _over(inverse, x.shape, axes))
     if weight is not None:
-        out = lax.mul(out, _along(weight, x.shape, weight_axes))
+        out = lax.mul(out, _tail(weight, x.shape))
     if bias is not None:
-        out = lax.add(out, _along(bias, x.shape, weight_axes))
+        out = lax.add(out, _tail(bias, x.shape))
     return out, (x, weight, mean, inverse, bias is None)
 
 
-def _within_backward(axes, weight_axes, eps, saved, g):
+def _by_layer_backward(axes, eps, saved, g):
     x, weight, mean, inverse, no_bias = saved
-    rest = tuple(_other_axes(x.ndim, weight_axes))
-    normal = lax.mul(lax.sub(x, _over(mean, x.shape, axes)), _over(inverse, x.shape, axes))
-    g_weight = None if weight is None else lax.reduce_sum(lax.mul(g, normal), rest)
-    g_bias = None if no_bias else lax.reduce_sum(g, rest)
+    lead = tuple(_other_axes(x.ndim, axes))
+
+    def normal():
+        # Behind a barrier, so that each use computes it anew: cheaper than to keep it between them.
+        m, r = lax.optimization_barrier((mean, inverse))
+        return lax.mul(lax.sub(x, _over(m, x.shape, axes)), _over(r, x.shape, axes))
+
+    g_weight = None if weight is None else lax.reduce_sum(lax.mul(g, normal()), lead)
+    g_bias = None if no_bias else lax.reduce_sum(g, lead)
     if weight is not None:
-        g = lax.mul(g, _along(weight, x.shape, weight_axes))
-    through = _over(_mean(lax.mul(g, normal), axes), x.shape, axes)
-    inner = lax.sub(lax.sub(g, _over(_mean(g, axes), x.shape, axes)), lax.mul(normal, through))
+        g = lax.mul(g, _tail(weight, x.shape))
+    there = normal()
+    through = _over(_mean(lax.mul(g, there), axes), x.shape, axes)
+    inner = lax.sub(lax.sub(g, _over(_mean(g, axes), x.shape, axes)), lax.mul(there, through))
     return lax.mul(inner, _over(inverse, x.shape, axes)), g_weight, g_bias
 
 
-_within.defvjp(_within_forward, _within_backward)
+_by_layer.defvjp(_by_layer_forward, _by_layer_backward)
 
 
 def _listed(shape: Sequence[int]) -> str:
@@ -290,7 +293,7 @@ def _layer_norm(input, normalized_shape, weight: Array | None, bias: Array | Non
     _check_normalized("LayerNormKernelImpl", input, normalized_shape, weight=weight, bias=bias)
     _check_mixed(input, (weight, bias))
     axes = tuple(range(input.ndim - len(normalized_shape), input.ndim))
-    return _like(_within(widened(input), _statistic(weight), _statistic(bias), axes, axes, eps), input)
+    return _like(_by_layer(widened(input), _statistic(weight), _statistic(bias), axes, eps), input)
 
 
 def _shape_argument(name: str, shape: Any) -> tuple[int, ...]:
@@ -335,27 +338,29 @@ def _by_rms_forward(x, weight, axes, eps):
     inverse = _inverse_sigma(_mean(lax.mul(x, x), axes), eps)
     out = lax.mul(x, _over(inverse, x.shape, axes))
     if weight is not None:
-        out = lax.mul(out, _along(weight, x.shape, axes))
+        out = lax.mul(out, _tail(weight, x.shape))
     return out, (x, weight, inverse)
 
 
 def _by_rms_backward(axes, eps, saved, g):
     x, weight, inverse = saved
-    normal = lax.mul(x, _over(inverse, x.shape, axes))
+
+    def normal():
+        return lax.mul(x, _over(lax.optimization_barrier(inverse), x.shape, axes))
+
     g_weight = None
     if weight is not None:
-        g_weight = lax.reduce_sum(lax.mul(g, normal), tuple(_other_axes(x.ndim, axes)))
-        g = lax.mul(g, _along(weight, x.shape, axes))
-    through = _over(_mean(lax.mul(g, normal), axes), x.shape, axes)
-    return lax.mul(lax.sub(g, lax.mul(normal, through)), _over(inverse, x.shape, axes)), g_weight
+        g_weight = lax.reduce_sum(lax.mul(g, normal()), tuple(_other_axes(x.ndim, axes)))
+        g = lax.mul(g, _tail(weight, x.shape))
+    there = normal()
+    through = _over(_mean(lax.mul(g, there), axes), x.shape, axes)
+    return lax.mul(lax.sub(g, lax.mul(there, through)), _over(inverse, x.shape, axes)), g_weight
 
 
 _by_rms.defvjp(_by_rms_forward, _by_rms_backward)
 
 
-@op(
-    namespaces=("_private",), name="_rms_norm", node=lambda half, **_: "ToCopyBackward0" if half else "MulBackward0"
-)
+@op(namespaces=("_private",), name="_rms_norm", node=lambda half, **_: "ToCopyBackward0" if half else "MulBackward0")
 def _rms_norm(input, normalized_shape, weight: Array | None, eps, half):
     """The input over the root of the mean of its squares along the last dimensions."""
     _check_normalized("rms_norm", input, normalized_shape, weight=weight)
@@ -381,6 +386,58 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
 # Groups of channels, and single channels of single samples.
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _by_group(x, weight, bias, eps):
+    """(N, groups, channels, positions) normalized over the last two; weight and bias are (groups, channels)."""
+    return _by_group_forward(x, weight, bias, eps)[0]
+
+
+_GROUPS, _CHANNELS = (2, 3), (3,)
+
+
+def _each_channel(small: Any, shape: Sequence[int]) -> Any:
+    """What there is for each sample and group, (N, groups), for each of its channels."""
+    return lax.broadcast_in_dim(small, tuple(shape[:3]), (0, 1))
+
+
+def _by_group_forward(x, weight, bias, eps):
+    mean = _mean(x, _GROUPS)
+    centred = lax.sub(x, _over(mean, x.shape, _GROUPS))
+    inverse = _inverse_sigma(_mean(lax.mul(centred, centred), _GROUPS), eps)
+    scale, each_mean = _each_channel(inverse, x.shape), _each_channel(mean, x.shape)
+    if weight is not None:
+        scale = lax.mul(scale, lax.broadcast_in_dim(weight, scale.shape, (1, 2)))
+    shift = lax.neg(lax.mul(each_mean, scale))
+    if bias is not None:
+        shift = lax.add(shift, lax.broadcast_in_dim(bias, shift.shape, (1, 2)))
+    out = lax.add(lax.mul(x, _over(scale, x.shape, _CHANNELS)), _over(shift, x.shape, _CHANNELS))
+    return out, (x, weight, mean, inverse, bias is None)
+
+
+def _by_group_backward(eps, saved, g):
+    x, weight, mean, inverse, no_bias = saved
+    each_mean, each_inverse = _each_channel(mean, x.shape), _each_channel(inverse, x.shape)
+    sums = lax.reduce_sum(g, _CHANNELS)
+    centred = lax.sub(x, _over(each_mean, x.shape, _CHANNELS))
+    products = lax.mul(lax.reduce_sum(lax.mul(g, centred), _CHANNELS), each_inverse)
+    g_weight = None if weight is None else lax.reduce_sum(products, (0,))
+    g_bias = None if no_bias else lax.reduce_sum(sums, (0,))
+    scale = each_inverse
+    if weight is not None:
+        w = lax.broadcast_in_dim(weight, sums.shape, (1, 2))
+        scale, sums, products = lax.mul(scale, w), lax.mul(sums, w), lax.mul(products, w)
+    n = constant(x, count(x, _GROUPS))
+    along = lambda total: _each_channel(lax.div(lax.reduce_sum(total, (2,)), n), x.shape)  # noqa: E731
+    # dx = scale * g - inverse * (mean of w g) - inverse ** 2 * centred * (mean of w g xhat)
+    slope = lax.neg(lax.mul(lax.mul(along(products), each_inverse), each_inverse))
+    shift = lax.neg(lax.add(lax.mul(along(sums), each_inverse), lax.mul(each_mean, slope)))
+    terms = [lax.mul(g, _over(scale, x.shape, _CHANNELS)), lax.mul(x, _over(slope, x.shape, _CHANNELS))]
+    return lax.add(lax.add(*terms), _over(shift, x.shape, _CHANNELS)), g_weight, g_bias
+
+
+_by_group.defvjp(_by_group_forward, _by_group_backward)
+
+
 @op(namespaces=("_private",), name="_group_norm", node="NativeGroupNormBackward0")
 def _group_norm(input, num_groups, weight: Array | None, bias: Array | None, eps):
     """The input normalized over groups of channels of each sample."""
@@ -404,7 +461,7 @@ def _group_norm(input, num_groups, weight: Array | None, bias: Array | None, eps
     inner = channels // num_groups
     x = lax.reshape(widened(input), (n, num_groups, inner, math.prod(input.shape[2:])))
     w, b = (None if t is None else lax.reshape(widened(t), (num_groups, inner)) for t in (weight, bias))
-    return _like(lax.reshape(_within(x, w, b, (2, 3), (1, 2), eps), input.shape), input)
+    return _like(lax.reshape(_by_group(x, w, b, eps), input.shape), input)
 
 
 @composite(namespaces=_F)
@@ -433,13 +490,14 @@ def _instance_norm(
     """Each channel of each sample normalized, and the running statistics moved towards the batch's mean of them."""
     _check_channels(input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     n, channels = input.shape[:2]
-    x = lax.reshape(widened(input), (n, channels, math.prod(input.shape[2:])))
-    out = _within(x, _statistic(weight), _statistic(bias), (2,), (1,), eps)
+    x = lax.reshape(widened(input), (n, channels, 1, math.prod(input.shape[2:])))
+    w, b = (None if t is None else lax.reshape(widened(t), (channels, 1)) for t in (weight, bias))
+    out = _by_group(x, w, b, eps)
     results = [_like(lax.reshape(out, input.shape), input)]
     if running_mean is None and running_var is None:
         return results[0]
-    spots = x.shape[2]
-    mean, var = _moments(lax.stop_gradient(x), (2,))
+    spots = x.shape[3]
+    mean, var = _moments(lax.stop_gradient(x), _GROUPS)
     var = lax.mul(var, constant(var, spots / (spots - 1) if spots > 1 else math.nan))
     for running, fresh in ((running_mean, mean), (running_var, var)):
         if running is not None:
@@ -464,9 +522,7 @@ def instance_norm(
     """
     if use_input_stats:
         _verify_spatial_size(input.size())
-    return torch_instance_norm(
-        input, weight, bias, running_mean, running_var, use_input_stats, momentum, eps, True
-    )
+    return torch_instance_norm(input, weight, bias, running_mean, running_var, use_input_stats, momentum, eps, True)
 
 
 @composite(namespaces=("torch",), name="instance_norm")

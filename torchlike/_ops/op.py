@@ -596,7 +596,7 @@ def write_inplace(target: Tensor, op: Op, static, instance: Instance, args, inpu
     if node.saved:
         for k, place in enumerate(instance.checked):
             if place == 0:
-                node.saved[k], node.versions[k] = _BEFORE_THE_WRITE, 0
+                node.saved[k], node.versions[k] = _BEFORE_THE_WRITE, 0  # type: ignore[misc]
             elif place >= len(inputs):
                 node.versions[k] = target._storage.version
     set_history(target, node, mask.index(0) if 0 in mask else None)

@@ -75,7 +75,11 @@ _COMPLETE = "The QR decomposition is not differentiable when mode='complete' and
 def _empty_qr(x: Any, mode: str) -> tuple:
     rows, columns = x.shape[-2:]
     k = rows if mode == "complete" else min(rows, columns)
-    q = identity(lax.full((*x.shape[:-2], rows, rows), 0, x.dtype)) if k == rows else lax.full((*x.shape[:-2], rows, k), 0, x.dtype)
+    q = (
+        identity(lax.full((*x.shape[:-2], rows, rows), 0, x.dtype))
+        if k == rows
+        else lax.full((*x.shape[:-2], rows, k), 0, x.dtype)
+    )
     return q, lax.full((*x.shape[:-2], k, columns), 0, x.dtype)
 
 

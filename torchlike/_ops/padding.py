@@ -131,7 +131,9 @@ def _check_edges(x: Any, pad: Sequence[int], mode: str) -> None:
                 f"({low}, {high}) at dimension {axis} of input {listed(x.shape)}"
             )
         if size + low + high < 1:
-            raise RuntimeError(_too_small(x, n, [s + a + b for s, (a, b) in zip(inside, _pairs(pad)[::-1], strict=True)]))
+            raise RuntimeError(
+                _too_small(x, n, [s + a + b for s, (a, b) in zip(inside, _pairs(pad)[::-1], strict=True)])
+            )
 
 
 def _too_small(x: Any, n: int, out: Sequence[int]) -> str:
@@ -139,9 +141,7 @@ def _too_small(x: Any, n: int, out: Sequence[int]) -> str:
     if n == 1:
         return f"input (W: {inside[0]}) is too small. Calculated output W: {out[0]}"
     if n == 2:
-        return (
-            f"input (H: {inside[0]}, W: {inside[1]}) is too small. Calculated output H: {out[0]} W: {out[1]}"
-        )
+        return f"input (H: {inside[0]}, W: {inside[1]}) is too small. Calculated output H: {out[0]} W: {out[1]}"
     return (
         f"input (D: {inside[0]} H: {inside[1]}, W: {inside[2]}) is too small. Calculated output D: {out[0]} H: {out[1]} W: "
         f"{out[2]}"
@@ -162,7 +162,7 @@ def _check_argument(pad: Any) -> None:
                 )
             raise TypeError(
                 f"pad(): argument 'pad' failed to unpack the object at pos {i + 1} with error \"type must be tuple of ints,but "
-                f"got {type(p).__name__}\""
+                f'got {type(p).__name__}"'
             )
 
 

@@ -173,7 +173,11 @@ def _check_windows(x, kernel, stride, padding, dilation, ceil_mode, prefix: str 
             raise RuntimeError(
                 f"pad should be at most half of effective kernel size, but got pad={p}, kernel_size={k} and dilation={d}"
             )
-    for what, letter, values in (("kernel size", "k", kernel), ("stride", "d", stride), ("dilation", "dilation", dilation)):
+    for what, letter, values in (
+        ("kernel size", "k", kernel),
+        ("stride", "d", stride),
+        ("dilation", "dilation", dilation),
+    ):
         if any(v <= 0 for v in values):
             raise RuntimeError(f"{what} should be greater than zero, but got {_settings_text(letter, values)}")
     if n == 2:
@@ -191,8 +195,10 @@ def _check_windows(x, kernel, stride, padding, dilation, ceil_mode, prefix: str 
                     f"{listed(x.shape)} and non-batch dimension {x.shape[axis]} has length zero!"
                 )
     out = Windows.over(x.shape, kernel, stride, padding, dilation, ceil_mode).out
-    if n == 3 and prefix == "" and any(
-        size + 2 * p < k for size, k, p in zip(x.shape[x.ndim - 3 :], kernel, padding, strict=True)
+    if (
+        n == 3
+        and prefix == ""
+        and any(size + 2 * p < k for size, k, p in zip(x.shape[x.ndim - 3 :], kernel, padding, strict=True))
     ):
         inside = x.shape[x.ndim - 3 :]
         raise RuntimeError(
@@ -276,7 +282,11 @@ def _declare_max_pool(n: int, shape: str) -> None:
         composite(namespaces=namespaces)(function)
 
 
-for _n, _shape in ((1, "(N, C, L) or (C, L)"), (2, "(N, C, H, W) or (C, H, W)"), (3, "(N, C, D, H, W) or (C, D, H, W)")):
+for _n, _shape in (
+    (1, "(N, C, L) or (C, L)"),
+    (2, "(N, C, H, W) or (C, H, W)"),
+    (3, "(N, C, D, H, W) or (C, D, H, W)"),
+):
     _declare_max_pool(_n, _shape)
 
 

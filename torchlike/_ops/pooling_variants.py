@@ -238,9 +238,7 @@ def _fractional(n: int, input, kernel_size, output_size, output_ratio, random_sa
 def _check_fractional(name, n, input, kernel, out, inside) -> None:
     spec = input._spec
     if spec.ndim not in (n + 1, n + 2):
-        raise RuntimeError(
-            f"{name}(): Expected {n + 1}D or {n + 2}D tensor, but got: {listed(spec.shape)}"
-        )
+        raise RuntimeError(f"{name}(): Expected {n + 1}D or {n + 2}D tensor, but got: {listed(spec.shape)}")
     for axis in range(1, spec.ndim):
         if spec.shape[axis] == 0:
             raise RuntimeError(

@@ -63,7 +63,9 @@ def dim_order(self, *, ambiguity_check=False):
     if ambiguity_check and any(n == 1 for n in self._spec.shape):
         sized = [strides[d] for d in range(self._spec.ndim)]
         if len(set(sized)) < len(sized):
-            raise RuntimeError("The tensor does not have unique dim order, or cannot map to exact one of the given memory formats.")
+            raise RuntimeError(
+                "The tensor does not have unique dim order, or cannot map to exact one of the given memory formats."
+            )
     return tuple(order)
 
 

@@ -111,9 +111,7 @@ def _check_settings(kernel, dilation, padding, stride) -> None:
     _positive("kernel size", kernel)
     _positive("dilation", dilation)
     if min(padding) < 0:
-        raise RuntimeError(
-            f"padding should be non-negative, but got pad_height: {padding[0]} pad_width: {padding[1]}"
-        )
+        raise RuntimeError(f"padding should be non-negative, but got pad_height: {padding[0]} pad_width: {padding[1]}")
     _positive("stride", stride)
 
 

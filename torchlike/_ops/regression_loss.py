@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax import lax
 
-from torchlike._ops.bodies import choose, constant, kind, type_name_of
+from torchlike._ops.bodies import absolute, choose, constant, kind, type_name_of
 from torchlike._ops.loss import _reduced as reduced
 from torchlike._ops.loss import at_hand, check_reduction, legacy_reduction
 from torchlike._ops.op import REGISTRY, Array, Promote, broadcast_shapes, composite, pointwise
@@ -56,13 +56,13 @@ def _square(x: Any, y: Any, _: Any) -> Any:
 
 
 def _huber(x: Any, y: Any, delta: float) -> Any:
-    d = lax.abs(lax.sub(x, y))
+    d = absolute(lax.sub(x, y))
     edge, half = constant(d, delta), constant(d, 0.5)
     return choose(lax.lt(d, edge), lax.mul(lax.mul(half, d), d), lax.mul(edge, lax.sub(d, lax.mul(half, edge))))
 
 
 def _smooth_l1(x: Any, y: Any, beta: float) -> Any:
-    d = lax.abs(lax.sub(x, y))
+    d = absolute(lax.sub(x, y))
     edge, half = constant(d, beta), constant(d, 0.5)
     return choose(lax.lt(d, edge), lax.div(lax.mul(lax.mul(half, d), d), edge), lax.sub(d, lax.mul(half, edge)))
 
@@ -75,7 +75,7 @@ def _by_reduction(name: str) -> Any:
 
 _mse_op = _elementwise("mse_cpu", "MseLossBackward0", _square, "The squared differences.")
 _l1_op = _elementwise(
-    "l1_loss", _by_reduction("AbsBackward0"), lambda x, y, _: lax.abs(lax.sub(x, y)), "The absolute differences."
+    "l1_loss", _by_reduction("AbsBackward0"), lambda x, y, _: absolute(lax.sub(x, y)), "The absolute differences."
 )
 _huber_op = _elementwise("huber_cpu", "HuberLossBackward0", _huber, "Squared where small, linear where large.")
 _smooth_l1_op = _elementwise("smooth_l1_cpu", "SmoothL1LossBackward0", _smooth_l1, "Huber's loss over beta.")

@@ -54,7 +54,9 @@ def _source(n: int, out: int, factor: float | None, align_corners: bool, kind_of
     return source if cubic else np.maximum(source, kind_of(0))
 
 
-def _linear_taps(n: int, out: int, factor: float | None, align_corners: bool, kind_of: type) -> tuple[np.ndarray, np.ndarray]:
+def _linear_taps(
+    n: int, out: int, factor: float | None, align_corners: bool, kind_of: type
+) -> tuple[np.ndarray, np.ndarray]:
     source = _source(n, out, factor, align_corners, kind_of, False)
     first = np.minimum(np.floor(source).astype(np.int64), n - 1)
     part = np.clip(source - first, 0, 1).astype(kind_of)
@@ -69,7 +71,9 @@ def _far_cubic(x: np.ndarray, a: float) -> np.ndarray:
     return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
 
 
-def _cubic_taps(n: int, out: int, factor: float | None, align_corners: bool, kind_of: type) -> tuple[np.ndarray, np.ndarray]:
+def _cubic_taps(
+    n: int, out: int, factor: float | None, align_corners: bool, kind_of: type
+) -> tuple[np.ndarray, np.ndarray]:
     source = _source(n, out, factor, align_corners, kind_of, True)
     first = np.floor(source).astype(np.int64)
     part = np.clip(source - first, 0, 1).astype(kind_of)
@@ -92,7 +96,11 @@ def _lanczos(x: np.ndarray) -> np.ndarray:
 
 
 #: The filters against aliasing and the widths of their supports.
-_FILTERS: dict[str, tuple[Callable, int]] = {"bilinear": (_triangle, 2), "bicubic": (_keys, 4), "lanczos": (_lanczos, 6)}
+_FILTERS: dict[str, tuple[Callable, int]] = {
+    "bilinear": (_triangle, 2),
+    "bicubic": (_keys, 4),
+    "lanczos": (_lanczos, 6),
+}
 
 
 def _smooth_taps(mode: str, n: int, out: int, factor: float | None, align_corners: bool, kind_of: type):
@@ -174,8 +182,10 @@ def _upsample(input, size, factors, mode, align_corners, antialias):
     is_byte = input.dtype == np.uint8
     if kind(input) != "f" and not (is_byte and n == 2):
         names = {"linear": "upsample_linear1d", "trilinear": "upsample_trilinear3d"}
-        name = names.get(mode, "upsample_bilinear2d" if mode == "bilinear" else "upsample_bicubic2d")
-        raise NotImplementedError(f"\"compute_indices_weights_{mode.removeprefix('bi').removeprefix('tri')}\" not implemented for '{type_name_of(input)}'")
+        names.get(mode, "upsample_bilinear2d" if mode == "bilinear" else "upsample_bicubic2d")
+        raise NotImplementedError(
+            f"\"compute_indices_weights_{mode.removeprefix('bi').removeprefix('tri')}\" not implemented for '{type_name_of(input)}'"
+        )
     x = convert(input, np.float64) if is_byte else widened(input)
     kind_of = np.float64 if x.dtype == np.float64 else np.float32
     for i in range(n - 1, -1, -1):
@@ -231,7 +241,9 @@ def _sizes_and_factors(input, size, scale_factor, dim):
                 f"{list(input.shape[2:])} and output size of {size}. Please provide input tensor in (N, C, d1, d2, ...,dK) "
                 "format and output size in (o1, o2, ...,oK) format."
             )
-        if not all(isinstance(s, (int, np.integer)) or (isinstance(s, Tensor) and s.dtype.np.kind in "iu") for s in size):
+        if not all(
+            isinstance(s, (int, np.integer)) or (isinstance(s, Tensor) and s.dtype.np.kind in "iu") for s in size
+        ):
             raise TypeError(
                 "expected size to be one of int or Tuple[int] or Tuple[int, int] or Tuple[int, int, int], but got size with "
                 f"types {[type(s) for s in size]}"
@@ -250,7 +262,13 @@ def _sizes_and_factors(input, size, scale_factor, dim):
 
 @composite(namespaces=_F)
 def interpolate(
-    input, size=None, scale_factor=None, mode="nearest", align_corners=None, recompute_scale_factor=None, antialias=False
+    input,
+    size=None,
+    scale_factor=None,
+    mode="nearest",
+    align_corners=None,
+    recompute_scale_factor=None,
+    antialias=False,
 ):
     """The input (N, C, ...) resized to ``size`` or by ``scale_factor`` in its one to three spatial dimensions.
 
@@ -276,7 +294,7 @@ def interpolate(
             "Anti-alias option is restricted to bilinear, bicubic, and lanczos modes and requires a 4-D tensor as input"
         )
     if mode == "area" and ndim in (3, 4, 5):
-        return REGISTRY["nn.functional", f"adaptive_avg_pool{dim}d"](input, sizes if dim > 1 else sizes[0])
+        return REGISTRY["nn.functional", f"adaptive_avg_pool{dim}d"](input, sizes if dim > 1 else sizes[0])  # type: ignore[misc]
     known = (mode in ("nearest", "nearest-exact") and ndim in (3, 4, 5)) or _LINEAR.get(mode) == ndim
     if mode in ("bicubic", "lanczos") and ndim == 4:
         known = True
@@ -297,9 +315,7 @@ def interpolate(
 
 
 def _deprecated(name: str) -> None:
-    warnings.warn(
-        f"`nn.functional.{name}` is deprecated. Use `nn.functional.interpolate` instead.", stacklevel=3
-    )
+    warnings.warn(f"`nn.functional.{name}` is deprecated. Use `nn.functional.interpolate` instead.", stacklevel=3)
 
 
 @composite(namespaces=_F)

@@ -238,7 +238,7 @@ def _layer(
     x = widened(input)
     state = tuple(widened(s) for s in (h, c) if s is not None)
     parameters = Parameters(*(None if w is None else widened(w) for w in (w_ih, w_hh, b_ih, b_hh, w_hr)))
-    return tuple(convert(out, input.dtype) for out in _run(mode, reverse, x, state, parameters, valid))
+    return tuple(convert(out, input.dtype) for out in _run(mode, reverse, x, state, parameters, valid))  # type: ignore[misc]
 
 
 # Packed sequences: the steps of all sequences in order of time, and back.
@@ -367,8 +367,28 @@ def _sequence(
 
 def _declare(mode: str, doc: str) -> None:
     def whole(*args, **kwargs):
-        names_packed = ("data", "batch_sizes", "hx", "params", "has_biases", "num_layers", "dropout", "train", "bidirectional")
-        names = ("input", "hx", "params", "has_biases", "num_layers", "dropout", "train", "bidirectional", "batch_first")
+        names_packed = (
+            "data",
+            "batch_sizes",
+            "hx",
+            "params",
+            "has_biases",
+            "num_layers",
+            "dropout",
+            "train",
+            "bidirectional",
+        )
+        names = (
+            "input",
+            "hx",
+            "params",
+            "has_biases",
+            "num_layers",
+            "dropout",
+            "train",
+            "bidirectional",
+            "batch_first",
+        )
         packed = (len(args) > 3 and isinstance(args[3], (list, tuple))) or "batch_sizes" in kwargs
         given = dict(zip(names_packed if packed else names, args, strict=False), **kwargs)
         return _call(mode, packed, **given)
@@ -385,10 +405,8 @@ def _call(
 ):  # fmt: skip
     states = tuple(hx) if mode == "lstm" else (hx,)
     packing = packing_of(batch_sizes) if packed else None
-    x = data if packed else input.transpose(0, 1) if batch_first else input
-    out, *last = _sequence(
-        mode, x, states, params, has_biases, num_layers, dropout, train, bidirectional, packing
-    )
+    x = data if packed else input.transpose(0, 1) if batch_first else input  # type: ignore[misc]
+    out, *last = _sequence(mode, x, states, params, has_biases, num_layers, dropout, train, bidirectional, packing)
     if batch_first:
         out = permuted(out, (1, 0, 2), "TransposeBackward0" if mode == "lstm" else "TransposeBackward1")
     return (out, *last)

@@ -366,9 +366,7 @@ def unflatten(input, dim, sizes):
     dim = wrap_dim(dim, input._spec.ndim)
     sizes = tuple(sizes)
     if not input._spec.ndim:
-        raise RuntimeError(
-            "unflatten got an unexpected error:\nDimension specified as 0 but tensor has no dimensions"
-        )
+        raise RuntimeError("unflatten got an unexpected error:\nDimension specified as 0 but tensor has no dimensions")
     if not sizes:
         raise RuntimeError("unflatten: sizes must be non-empty")
     n = input._spec.shape[dim]

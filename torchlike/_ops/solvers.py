@@ -358,15 +358,19 @@ def _signs(pivots: Any, dtype: Any) -> Any:
     own = lax.add(lax.broadcasted_iota(INT32, pivots.shape, pivots.ndim - 1), np.int32(1))
     swaps = lax.reduce_sum(lax.convert_element_type(lax.ne(pivots, own), INT32), (pivots.ndim - 1,))
     odd = lax.eq(lax.rem(swaps, np.int32(2)), np.int32(1))
-    return choose(odd, np.asarray(-1, dtype), np.asarray(1, dtype)) if odd.ndim == 0 else lax.select(
-        odd, lax.full(odd.shape, -1, dtype), lax.full(odd.shape, 1, dtype)
+    return (
+        choose(odd, np.asarray(-1, dtype), np.asarray(1, dtype))
+        if odd.ndim == 0
+        else lax.select(odd, lax.full(odd.shape, -1, dtype), lax.full(odd.shape, 1, dtype))
     )
 
 
 def _diagonal_system(factors: Any, order: Any, values: Any) -> Any:
     """The solution of ``A^H x = diag(values)``."""
     shape = factors.shape
-    right = with_diagonal(lax.full(shape, 0, factors.dtype), lax.broadcast_in_dim(values, shape[:-1], tuple(range(len(shape) - 2))))
+    right = with_diagonal(
+        lax.full(shape, 0, factors.dtype), lax.broadcast_in_dim(values, shape[:-1], tuple(range(len(shape) - 2)))
+    )
     return solve_factored(factors, order, right, turned=True)
 
 

@@ -329,7 +329,9 @@ def svd(input, some=True, compute_uv=True, *, out=None):
         values = svdvals(input)
         rows, columns = input._spec.shape[-2:]
         lead = input._spec.shape[:-2]
-        return deliver(fields((input.new_zeros((*lead, rows, rows)), values, input.new_zeros((*lead, columns, columns)))), out)
+        return deliver(
+            fields((input.new_zeros((*lead, rows, rows)), values, input.new_zeros((*lead, columns, columns)))), out
+        )
     u, values, vh = _checked_svd(input, not some)
     return deliver(fields((u, values, vh.mH)), out)
 
@@ -363,7 +365,9 @@ def _pseudoinverse(x: Any, atol: Any, rtol: Any, hermitian: bool) -> Any:
     def compute(x: Any) -> Any:
         if hermitian:
             values, vectors = _eigh_of(x)
-            return times(scale_columns(vectors, _reciprocal_above(values, _bound(values, atol, rtol))), adjoint(vectors))
+            return times(
+                scale_columns(vectors, _reciprocal_above(values, _bound(values, atol, rtol))), adjoint(vectors)
+            )
         u, values, vh = _thin_svd(x)
         return times(scale_columns(adjoint(vh), _reciprocal_above(values, _bound(values, atol, rtol))), adjoint(u))
 
@@ -425,7 +429,9 @@ def pinv(A, rcond=None, hermitian=False, *, atol=None, rtol=None, out=None):
         rtol = rcond
     lower, relative = _tolerances(A, atol, rtol, "torch.linalg.pinv")
     result = _pinv(A, lower, relative, bool(hermitian))
-    _refuse_nan(result.detach().abs().amax((-2, -1)).reshape(*spec.shape[:-2], 1) if result._spec.numel else result.detach())
+    _refuse_nan(
+        result.detach().abs().amax((-2, -1)).reshape(*spec.shape[:-2], 1) if result._spec.numel else result.detach()
+    )
     return deliver(result, out)
 
 
@@ -574,4 +580,3 @@ def lstsq(A, B, rcond=None, *, driver=None):
             values.detach() if chosen in ("gelsd", "gelss") else nothing,
         )
     )  # fmt: skip
-

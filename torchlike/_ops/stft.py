@@ -27,7 +27,8 @@ def _described(x: Tensor, braces: bool = True) -> str:
 def _call(name: str, first: str, **arguments: Any) -> str:
     """The call as native's messages show it."""
     shown = ", ".join(
-        f"{key}={_described(value) if isinstance(value, Tensor) else _number(value)}" for key, value in arguments.items()
+        f"{key}={_described(value) if isinstance(value, Tensor) else _number(value)}"
+        for key, value in arguments.items()
     )
     return f"{name}({first}, {shown})"
 
@@ -124,7 +125,9 @@ def _overlap_add(input, hop):
     batch, count, width = input.shape
     places = (np.arange(count)[:, None] * hop + np.arange(width)).reshape(-1).astype(INT64)
     zeros = lax.full((batch, (count - 1) * hop + width), 0, input.dtype)
-    return put_rows(zeros, lax.broadcast_in_dim(places, places.shape, (0,)), lax.reshape(input, (batch, count * width)), 1, "add")
+    return put_rows(
+        zeros, lax.broadcast_in_dim(places, places.shape, (0,)), lax.reshape(input, (batch, count * width)), 1, "add"
+    )
 
 
 def _envelope(weights: Any, n_fft: int, hop: int, count: int, like: Tensor) -> Tensor:
@@ -235,5 +238,3 @@ def _check_istft(x: Tensor, n_fft: int, hop: int, width: int, window: Any, cente
         fail("expected 0 < win_length <= n_fft")
     if window is not None and window._spec.shape != (width,):
         fail("Invalid window shape. window has to be 1D and length of `win_length`")
-
-

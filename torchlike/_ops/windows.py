@@ -49,9 +49,7 @@ class Windows:
     @property
     def ends(self) -> list[tuple[int, int]]:
         """(before, after): the padding of each dimension, negative where elements are cut off."""
-        return [
-            (p, (o - 1) * s + d * (k - 1) + 1 - n - p) for n, o, k, s, p, d in zip(*self.sizes(), strict=True)
-        ]
+        return [(p, (o - 1) * s + d * (k - 1) + 1 - n - p) for n, o, k, s, p, d in zip(*self.sizes(), strict=True)]
 
     @property
     def places(self) -> list[tuple[int, ...]]:

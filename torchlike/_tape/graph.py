@@ -77,7 +77,9 @@ def short_name(node: Node) -> str:
     return re.sub(r"Backward\d*$", "", node.name())
 
 
-def modified_message(kind: str, shape: Sequence[int], output_of: tuple[int, str] | None, now: int, expected: int) -> str:
+def modified_message(
+    kind: str, shape: Sequence[int], output_of: tuple[int, str] | None, now: int, expected: int
+) -> str:
     """torch's words for a tensor that was saved and then written to; ``output_of`` says where it came from."""
     from torchlike._tape import walk
 
@@ -342,7 +344,9 @@ class OpNode(Node):
                 # A view of what was written to since takes its history from the base anew.
                 output_of = (edge[1], "AsStrided" if isinstance(edge[0], LinearNode) else short_name(edge[0]))
         shape = spec.shape
-        if place == 1 and self.instance.kernel.name.startswith("_linear"):  # what torch multiplies by is the transposed weight
+        if place == 1 and self.instance.kernel.name.startswith(
+            "_linear"
+        ):  # what torch multiplies by is the transposed weight
             shape = shape[::-1]
             output_of = output_of or (None if edge is None else (0, "AsStrided"))
         return modified_message(Bridge.type_name(spec), shape, output_of, now, expected)
@@ -532,6 +536,7 @@ def _apply_hooked(node: Node, grads: list[Any]) -> Sequence[Any]:
 
 class AccumulateGrad(Node):
     """Stands for a leaf in ``next_functions``: the gradient that arrives is added to ``variable.grad``."""
+
     def __init__(self, variable: Any):
         super().__init__((), ())
         self.variable = variable

@@ -113,7 +113,7 @@ def _walk(roots, grads, retain_graph, create_graph, wanted):
                 have = leaves.get(target)
                 leaves[target] = grad if have is None else add(have, grad)
         if last is not None:
-            _finish({t: leaves.pop(t) for t in last.get(node, ()) if t in leaves}, captured, wanted, create_graph)
+            _finish({t: leaves.pop(t) for t in last.get(node, ()) if t in leaves}, captured, wanted, create_graph)  # type: ignore[misc]
         if not heap:
             break
         node = heappop(heap)[1]

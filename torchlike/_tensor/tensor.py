@@ -19,8 +19,8 @@ from torchlike._engine.value import Spec, Value, concrete, host
 from torchlike._tape.graph import (
     AccumulateGrad,
     Bridge,
-    Edge,
     CopyNode,
+    Edge,
     LinearNode,
     Node,
     add_values,

@@ -28,7 +28,7 @@ _NO_INFORMATION = (
 )
 #: Frames of these parts of the package are not the program's.
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_INTERNAL = tuple(_PACKAGE + part for part in ("_ops", "_tensor", "_tape", "_engine", "autograd")) + ("<operator",)
+_INTERNAL = (*tuple(_PACKAGE + part for part in ("_ops", "_tensor", "_tape", "_engine", "autograd")), "<operator")
 
 
 class _State:

@@ -547,5 +547,13 @@ class NestedIOFunction(Function):
         raise NotImplementedError
 
 
-for _cls in (Function, FunctionCtx, BackwardCFunction, FunctionMeta, InplaceFunction, NestedIOFunction, once_differentiable):
+for _cls in (
+    Function,
+    FunctionCtx,
+    BackwardCFunction,
+    FunctionMeta,
+    InplaceFunction,
+    NestedIOFunction,
+    once_differentiable,
+):
     _cls.__module__ = "torch.autograd.function"

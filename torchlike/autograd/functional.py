@@ -132,9 +132,7 @@ def _grad(
     if not pairs:
         return (None,) * len(inputs)
     outs, grads = zip(*pairs, strict=True)
-    return autograd.grad(
-        outs, inputs, grads, retain_graph, create_graph, allow_unused=True, is_grads_batched=batched
-    )
+    return autograd.grad(outs, inputs, grads, retain_graph, create_graph, allow_unused=True, is_grads_batched=batched)
 
 
 def _filled(grads: tuple, like: Tensors, strict: bool, create_graph: bool, stage: str) -> Tensors:
@@ -174,7 +172,9 @@ class _RecordingFor:
 # Products.
 
 
-def vjp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple[Any, Any]:
+def vjp(
+    func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple[Any, Any]:
     """``(func(inputs), v @ J)``: the product of a vector with the Jacobian.
 
     Args:
@@ -223,7 +223,9 @@ def _vector_for_inputs(v: Any, inputs: Tensors, in_tuple: bool, create_graph: bo
     return v
 
 
-def jvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple[Any, Any]:
+def jvp(
+    func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple[Any, Any]:
     """``(func(inputs), J @ v)``: the product of the Jacobian with a vector.
 
     It is the derivative of ``u @ J`` with respect to ``u``, in the direction ``v``.
@@ -255,7 +257,9 @@ def jvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
     with _RecordingFor(create_graph):
         grads = _grad(grad_inputs, directions, v, create_graph)
         product = _filled(grads, outputs, strict, create_graph, "back_trick")
-    return _as_given(_finished(outputs, create_graph), out_tuple), _as_given(_finished(product, create_graph), out_tuple)
+    return _as_given(_finished(outputs, create_graph), out_tuple), _as_given(
+        _finished(product, create_graph), out_tuple
+    )
 
 
 def _scalar_gradient(
@@ -276,7 +280,9 @@ def _scalar_gradient(
     return in_tuple, out_tuple, inputs, v, outputs, gradient
 
 
-def vhp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple[Any, Any]:
+def vhp(
+    func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple[Any, Any]:
     """``(func(inputs), v @ H)``: the product of a vector with the Hessian of a function that returns a single element.
 
     Args:
@@ -290,14 +296,18 @@ def vhp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
         The function's value, and the product with the structure and shapes of ``inputs``.
     """
     with enable_grad():
-        in_tuple, out_tuple, inputs, v, outputs, gradient = _scalar_gradient(func, inputs, v, create_graph, strict, "vhp")
+        in_tuple, out_tuple, inputs, v, outputs, gradient = _scalar_gradient(
+            func, inputs, v, create_graph, strict, "vhp"
+        )
     with _RecordingFor(create_graph):
         grads = _grad(gradient, inputs, v, create_graph)
         product = _filled(grads, inputs, strict, create_graph, "double_back")
     return _as_given(_finished(outputs, create_graph), out_tuple), _as_given(_finished(product, create_graph), in_tuple)
 
 
-def hvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple[Any, Any]:
+def hvp(
+    func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple[Any, Any]:
     """``(func(inputs), H @ v)``: the product of the Hessian of a function that returns a single element with a vector.
 
     ``vhp`` computes the same for a function that is twice continuously differentiable, and faster.
@@ -313,7 +323,9 @@ def hvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
         The function's value, and the product with the structure and shapes of ``inputs``.
     """
     with enable_grad():
-        in_tuple, out_tuple, inputs, v, outputs, gradient = _scalar_gradient(func, inputs, v, create_graph, strict, "hvp")
+        in_tuple, out_tuple, inputs, v, outputs, gradient = _scalar_gradient(
+            func, inputs, v, create_graph, strict, "hvp"
+        )
         directions = tuple(_zeros_like(t, requires_grad=True) for t in inputs)
         double_back = _grad(gradient, inputs, directions, create_graph=True)
         _check_differentiable(gradient, "hessian", strict)
@@ -450,10 +462,14 @@ def _rows(outputs: Tensors, inputs: Tensors, create_graph: bool, strict: bool) -
             for k, (column, g, t) in enumerate(zip(columns, grads, inputs)):
                 if g is None:
                     if strict:
-                        raise RuntimeError(f"Output {i} of the user-provided function is independent of input {k}. {_STRICT}")
+                        raise RuntimeError(
+                            f"Output {i} of the user-provided function is independent of input {k}. {_STRICT}"
+                        )
                     g = _zeros_like(t)
                 elif strict and create_graph and not g.requires_grad:
-                    raise RuntimeError(f"The jacobian of the user-provided function is independent of input {i}. {_NO_GRAPH}")
+                    raise RuntimeError(
+                        f"The jacobian of the user-provided function is independent of input {i}. {_NO_GRAPH}"
+                    )
                 column.append(g)
         matrix.append(tuple(torch.stack(c, dim=0).view(out.size() + t.size()) for c, t in zip(columns, inputs)))
     return tuple(matrix)
@@ -503,7 +519,12 @@ def hessian(
         return result
 
     matrix = jacobian(
-        gradient, inputs, create_graph=create_graph, strict=strict, vectorize=vectorize, strategy=outer_jacobian_strategy
+        gradient,
+        inputs,
+        create_graph=create_graph,
+        strict=strict,
+        vectorize=vectorize,
+        strategy=outer_jacobian_strategy,
     )
     return _nested_as_given(matrix, in_tuple, in_tuple)
 

@@ -120,7 +120,9 @@ class set_grad_enabled(_Switch):
         self.prev = threads.grad_enabled
         self.mode = mode
         if not isinstance(mode, bool):
-            raise TypeError(f"set_grad_enabled(): argument 'enabled' (position 1) must be bool, not {type(mode).__name__}")
+            raise TypeError(
+                f"set_grad_enabled(): argument 'enabled' (position 1) must be bool, not {type(mode).__name__}"
+            )
         threads.grad_enabled = mode
 
     def __call__(self, function: Callable) -> Callable:
@@ -262,5 +264,12 @@ def is_view_replay_enabled() -> bool:
     return _Flags.view_replay
 
 
-for _cls in (no_grad, enable_grad, set_grad_enabled, inference_mode, set_multithreading_enabled, enforce_grad_layout_policy):
+for _cls in (
+    no_grad,
+    enable_grad,
+    set_grad_enabled,
+    inference_mode,
+    set_multithreading_enabled,
+    enforce_grad_layout_policy,
+):
     _cls.__module__ = "torch.autograd.grad_mode"

@@ -89,9 +89,7 @@ If the test
   module_test entry to have `gradcheck_fast_mode=False`
 """.strip()
 
-UNDEFINED = (
-    'Please look at "Notes about undefined output gradients" in "tools/autograd/derivatives.yaml"'
-)
+UNDEFINED = 'Please look at "Notes about undefined output gradients" in "tools/autograd/derivatives.yaml"'
 
 
 @dataclass
@@ -249,9 +247,7 @@ def _stacked(columns: list[list[Any]], inputs: tuple, width: int) -> tuple[list[
             sizes_ok = sizes_ok and g.size() == t.size()
             dtypes_ok = dtypes_ok and (g.size() != t.size() or g.dtype == t.dtype)
             if g.numel() != t.numel():
-                raise AssertionError(
-                    f"Expected out_jacobian column to have {g.numel()} elements, but got {t.numel()}"
-                )
+                raise AssertionError(f"Expected out_jacobian column to have {g.numel()} elements, but got {t.numel()}")
             made.append(g.reshape(-1).to(t.dtype))
         matrices.append(torch.stack(made, dim=1) if made else torch.zeros((t.numel(), width), dtype=t.dtype))
     return matrices, sizes_ok, dtypes_ok
@@ -554,9 +550,7 @@ def _check_batched(check: _Check, output: Tensor, index: int) -> None:
     try:
         result = pulled(torch.stack(given), True)
     except RuntimeError as error:
-        raise GradcheckError(
-            f"While computing batched gradients, got: {error}\n\n{FAILED_BATCHED_GRAD_MSG}"
-        ) from error
+        raise GradcheckError(f"While computing batched gradients, got: {error}\n\n{FAILED_BATCHED_GRAD_MSG}") from error
     for i, (got, want) in enumerate(zip(result, expected)):
         if not torch.allclose(got, want):
             raise GradcheckError(
@@ -579,7 +573,11 @@ def _check_scales_with_output(outputs: tuple, inputs: tuple, masked: Any) -> Non
         zeros = torch.allclose(g, torch.zeros_like(g)) if masked else bool(g.eq(0).all())
         if not zeros:
             raise GradcheckError("backward not multiplied by grad_output")
-        for what, same in (("type", g.dtype == t.dtype), ("device", g.device == t.device), ("size", g.size() == t.size())):
+        for what, same in (
+            ("type", g.dtype == t.dtype),
+            ("device", g.device == t.device),
+            ("size", g.size() == t.size()),
+        ):
             if not same:
                 raise GradcheckError(f"grad is incorrect {what}")
 

@@ -228,9 +228,7 @@ def _hook_on_any(tensors: Sequence[Tensor], fn: Callable) -> tuple[RemovableHand
     return tuple(t.register_hook(hook) for t in tensors if t.requires_grad)
 
 
-_OUTSIDE = (
-    "Trying to backward outside of the 'allow_mutation_on_saved_tensors' contextin which the graph was originally recorded."
-)
+_OUTSIDE = "Trying to backward outside of the 'allow_mutation_on_saved_tensors' contextin which the graph was originally recorded."
 
 
 class _Handle:
@@ -318,8 +316,6 @@ def set_warn_on_accumulate_grad_stream_mismatch(enabled: bool) -> None:
 
 def set_override_stale_capture_stream(enabled: bool) -> None:
     """Accepted for compatibility: there are no streams here that could be captured."""
-
-
 
 
 for _cls in (GradientEdge, saved_tensors_hooks, save_on_cpu, _MultiHandle, register_multi_grad_hook):

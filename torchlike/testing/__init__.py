@@ -10,4 +10,6 @@ class FileCheck:
     """Checks of the text of TorchScript graphs, of which there are none here: NotImplementedError."""
 
     def __init__(self) -> None:
-        raise NotImplementedError("torch.testing.FileCheck checks the text of TorchScript graphs, and torchlike makes none")
+        raise NotImplementedError(
+            "torch.testing.FileCheck checks the text of TorchScript graphs, and torchlike makes none"
+        )

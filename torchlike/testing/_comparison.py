@@ -7,6 +7,7 @@ with its operands, and raises where they differ.
 from __future__ import annotations
 
 import cmath
+import contextlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -58,7 +59,9 @@ class _Failure(Exception):
         return self.kind(msg(text) if callable(msg) else text)
 
 
-def _default_tolerances(dtypes: Sequence[Any], table: Mapping[str, tuple[float, float]] = _TOLERANCES) -> tuple[float, float]:
+def _default_tolerances(
+    dtypes: Sequence[Any], table: Mapping[str, tuple[float, float]] = _TOLERANCES
+) -> tuple[float, float]:
     """The loosest tolerances of some dtypes."""
     pairs = [table.get(dtype.name, (0.0, 0.0)) for dtype in dtypes]
     return max(r for r, _ in pairs), max(a for _, a in pairs)
@@ -82,11 +85,17 @@ def _tolerances(dtypes: Sequence[Any], options: _Options, path: tuple) -> tuple[
 
 
 def _difference(kind: str, size: Any, index: Any, tolerance: float, exact: bool) -> str:
-    start = f"{kind.title()} difference: {size}" if index is None else f"Greatest {kind} difference: {size} at index {index}"
+    start = (
+        f"{kind.title()} difference: {size}"
+        if index is None
+        else f"Greatest {kind} difference: {size} at index {index}"
+    )
     return start if exact else f"{start} (up to {tolerance} allowed)"
 
 
-def _mismatch(what: str, detail: str, absolute: tuple[Any, Any], relative: tuple[Any, Any], rtol: float, atol: float) -> str:
+def _mismatch(
+    what: str, detail: str, absolute: tuple[Any, Any], relative: tuple[Any, Any], rtol: float, atol: float
+) -> str:
     exact = rtol == 0 and atol == 0
     return "\n".join(
         [
@@ -240,10 +249,8 @@ def _pairs(actual: Any, expected: Any, path: tuple) -> list[tuple[Any, Any, tupl
                 path,
             )
         keys: Any = list(ours)
-        try:
+        with contextlib.suppress(TypeError):
             keys = sorted(keys)
-        except TypeError:
-            pass
         return [p for key in keys for p in _pairs(actual[key], expected[key], (*path, key))]
     return [(actual, expected, path)]
 

@@ -14,7 +14,9 @@ def _is_integral(dtype: Any) -> bool:
     return not (dtype.is_floating_point or dtype.is_complex)
 
 
-def _bounds(dtype: Any, low: Any, high: Any, least: float, most: float, defaults: tuple[float, float]) -> tuple[Any, Any]:
+def _bounds(
+    dtype: Any, low: Any, high: Any, least: float, most: float, defaults: tuple[float, float]
+) -> tuple[Any, Any]:
     """``low`` and ``high``, their defaults where they are None, within what the dtype holds."""
     low = defaults[0] if low is None else low
     high = defaults[1] if high is None else high
@@ -89,9 +91,7 @@ def make_tensor(
             f"{memory_format=}"
         )
     if requires_grad and _is_integral(dtype):
-        raise ValueError(
-            f"`requires_grad=True` is not supported for boolean and integral dtypes, but got {dtype=}"
-        )
+        raise ValueError(f"`requires_grad=True` is not supported for boolean and integral dtypes, but got {dtype=}")
     noncontiguous = noncontiguous and math.prod(shape) > 1
     if noncontiguous:
         shape = (*shape[:-1], 2 * shape[-1])

@@ -114,9 +114,7 @@ def set_checkpoint_early_stop(enable: bool) -> Iterator[None]:
 def detach_variable(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """The inputs with their tensors detached, which require a gradient as they did."""
     if not isinstance(inputs, tuple):
-        raise RuntimeError(
-            f"Only tuple of tensors is supported. Got Unsupported input type: {type(inputs).__name__}"
-        )
+        raise RuntimeError(f"Only tuple of tensors is supported. Got Unsupported input type: {type(inputs).__name__}")
     return tuple(t.detach().requires_grad_(t.requires_grad) if isinstance(t, Tensor) else t for t in inputs)
 
 
@@ -454,9 +452,7 @@ def _without_reentry(
         logs = _Log(), _Log()
         context_fn = lambda: (logs[0].recording(), logs[1].recording())  # noqa: E731
     if determinism_check not in _DETERMINISM_CHECKS:
-        raise ValueError(
-            f"determinism_check should be one of {list(_DETERMINISM_CHECKS)}, but got {determinism_check}"
-        )
+        raise ValueError(f"determinism_check should be one of {list(_DETERMINISM_CHECKS)}, but got {determinism_check}")
     surroundings = _Surroundings(args, preserve_rng_state)
     forward_context, recompute_context = context_fn()
 

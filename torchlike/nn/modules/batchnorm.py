@@ -366,7 +366,7 @@ class SyncBatchNorm(_BatchNorm):
 
     def _synchronized(self, input: Tensor, factor: float, group: Any) -> Tensor:
         """Normalize by the moments of all processes' batches, summed by one collective that gradients pass through."""
-        from torchlike.distributed.nn.functional import all_reduce
+        from torchlike.distributed.nn.functional import all_reduce  # type: ignore[misc]
 
         others = [dim for dim in range(input.dim()) if dim != 1]
         shape = [1, -1] + [1] * (input.dim() - 2)

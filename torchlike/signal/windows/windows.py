@@ -129,7 +129,9 @@ def hann(
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Hann's window, ``0.5 - 0.5 cos(2 pi n / (M - 1))``."""
-    return general_hamming(M, alpha=0.5, sym=sym, dtype=dtype, layout=layout, device=device, requires_grad=requires_grad)
+    return general_hamming(
+        M, alpha=0.5, sym=sym, dtype=dtype, layout=layout, device=device, requires_grad=requires_grad
+    )
 
 
 def blackman(
@@ -175,9 +177,7 @@ def general_cosine(
     if not a:
         raise ValueError("Coefficients cannot be empty")
     constant = 2 * math.pi / (M if not sym else M - 1)
-    k = torch.linspace(
-        0, (M - 1) * constant, M, dtype=dtype, layout=layout, device=device, requires_grad=requires_grad
-    )
+    k = torch.linspace(0, (M - 1) * constant, M, dtype=dtype, layout=layout, device=device, requires_grad=requires_grad)
     signed = torch.tensor([(-1) ** i * w for i, w in enumerate(a)], device=device, dtype=dtype)
     numbers = torch.arange(len(a), dtype=dtype, device=device)
     return (signed.unsqueeze(-1) * torch.cos(numbers.unsqueeze(-1) * k)).sum(0)

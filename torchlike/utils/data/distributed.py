@@ -16,7 +16,7 @@ _T_co = TypeVar("_T_co", covariant=True)
 
 
 def _process_group() -> Any:
-    import torchlike.distributed as dist
+    import torchlike.distributed as dist  # type: ignore[misc]
 
     if not dist.is_available():
         raise RuntimeError("Requires distributed package to be available")
