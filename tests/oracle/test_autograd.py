@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from transcript import Scenarios, compare  # noqa: E402
+from transcript import Scenarios, compare
 
 scenario = Scenarios()
 

@@ -9,13 +9,12 @@ import importlib
 
 #: The modules that declare operators, in the order of what they build on.
 MODULES = (
-    "arithmetic", "creation", "shape", "memory", "indexing", "elementwise", "bounds", "pairs", "comparison", "reduction", "sorting", "joining",
-    "gathering", "statistics", "special_functions", "complex_numbers", "matmul", "activation", "loss",
-    "regression_loss", "normalization", "dropout", "embedding", "convolution", "pooling", "adaptive_pooling",
-    "padding", "attention", "rnn", "distance", "margin_loss", "ctc",
-    "resampling", "grids", "rearrangement", "pooling_variants", "neural",
-    "random_ops", "factorizations", "orthogonal", "solvers", "spectral", "linalg_ops", "einsum", "fft_ops", "stft",
-    "windows", "queries", "copies", "covariance", "amp",
+    "arithmetic", "creation", "shape", "memory", "indexing", "elementwise", "bounds", "pairs", "comparison",
+    "reduction", "sorting", "joining", "gathering", "statistics", "special_functions", "complex_numbers", "matmul",
+    "activation", "loss", "regression_loss", "normalization", "dropout", "embedding", "convolution", "pooling",
+    "adaptive_pooling", "padding", "attention", "rnn", "distance", "margin_loss", "ctc", "resampling", "grids",
+    "rearrangement", "pooling_variants", "neural", "random_ops", "factorizations", "orthogonal", "solvers",
+    "spectral", "linalg_ops", "einsum", "fft_ops", "stft", "windows", "queries", "copies", "covariance", "amp",
 )  # fmt: skip
 
 
