@@ -45,6 +45,7 @@ if not _install.is_waiting():
     from torchlike._tensor.size import Size
     from torchlike._tensor.tensor import Tensor
     from torchlike._tensor.type_info import finfo, iinfo
+    from torchlike.autograd.anomaly_mode import is_anomaly_check_nan_enabled, is_anomaly_enabled, set_anomaly_enabled
     from torchlike.autograd.grad_mode import (
         enable_grad,
         inference_mode,
@@ -71,6 +72,18 @@ if not _install.is_waiting():
     from torchlike._storage.typed import TypedStorage
     from torchlike._storage.untyped import UntypedStorage
     from torchlike._tensor.legacy_types import CPU_TYPES as _CPU_TYPES
+    from torchlike.amp.autocast_mode import (
+        autocast,
+        clear_autocast_cache,
+        get_autocast_dtype,
+        is_autocast_available,
+        is_autocast_cache_enabled,
+        is_autocast_cpu_enabled,
+        is_autocast_enabled,
+        set_autocast_cache_enabled,
+        set_autocast_dtype,
+        set_autocast_enabled,
+    )
     from torchlike.nn.parameter import Parameter as _Parameter
     from torchlike.random import (
         Generator,

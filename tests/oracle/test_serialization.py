@@ -526,7 +526,6 @@ HOSTILE = {
             ("collections", "OrderedDict", [(1, 2)]), ("collections", "defaultdict",), ("pathlib", "PosixPath", "a"),
             ("numpy", "dtype", "f4"), ("numpy.core.multiarray", "_reconstruct"), ("torch.nn", "Parameter"),
             ("torch._utils", "_import_dotted_name", "os.system"), ("torch.storage", "_load_from_bytes", b""),
-            ("torch.distributed.tensor", "DTensor"),
         ]
     },
 }  # fmt: skip

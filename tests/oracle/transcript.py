@@ -64,9 +64,9 @@ def transcript(scenario: Callable[[Any, Say], None], library: Any) -> list[str]:
     return say.lines
 
 
-def compare(scenario: Callable[[Any, Say], None]) -> None:
-    """AssertionError unless a scenario writes the same with both libraries."""
-    expected, actual = transcript(scenario, torch), transcript(scenario, torchlike)
+def compare(scenario: Callable[[Any, Say], None], neutral: Callable[[list[str]], list[str]] = list) -> None:
+    """AssertionError unless a scenario writes the same with both libraries, as ``neutral`` sees it."""
+    expected, actual = neutral(transcript(scenario, torch)), neutral(transcript(scenario, torchlike))
     assert expected, "the scenario says nothing"
     if actual != expected:
         difference = difflib.unified_diff(expected, actual, "native", "torchlike", n=1, lineterm="")

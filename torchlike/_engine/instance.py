@@ -13,9 +13,10 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.extend import core as jex
 
 from torchlike._engine import config
+from torchlike._engine.tracing import Halves, apply_vjp, of_primals, trace
+from torchlike._engine.tracing import conjugate as conjugate
 from torchlike._engine.value import Spec, spec_of
 
 #: The specs under which Python numbers enter a program as run-time arguments.
@@ -36,15 +37,17 @@ class Kernel:
 
     ``bind(static, inputs)`` returns a function of the inputs (arrays, or Python numbers where ``inputs`` holds numbers)
     that returns an array or a tuple of arrays. ``recompute`` lets the backward start from the inputs again rather than
-    keep intermediate results: right where the forward is cheap.
+    keep intermediate results: right where the forward is cheap. ``traced`` is the function as a jaxpr, where it was
+    traced before, for arrays of the specs that it says.
     """
 
-    __slots__ = ("__weakref__", "bind", "name", "recompute")
+    __slots__ = ("__weakref__", "bind", "name", "recompute", "traced")
 
-    def __init__(self, name: str, bind: Callable[..., Callable], recompute: bool = False):
+    def __init__(self, name: str, bind: Callable[..., Callable], recompute: bool = False, traced: Any = None):
         self.name = name
         self.bind = bind
         self.recompute = recompute
+        self.traced = traced
 
     def __repr__(self) -> str:
         return f"<kernel {self.name}>"
@@ -64,7 +67,6 @@ class Instance:
         "consts",
         "differentiable",
         "frees",
-        "function",
         "inputs",
         "jaxpr",
         "kernel",
@@ -99,19 +101,34 @@ class Instance:
         self.node_class: Any = None  # the layers above keep the class of this instance's nodes here
         self.transpose: Kernel | None = None
         self.whole_transpose: Kernel | None = None
-        self.function = function = _of_arrays(kernel.bind(static, inputs), inputs)
         if mask:
-            _trace_forward_half(self, function)
+            self._keep_halves(_of_arrays(kernel.bind(static, inputs), inputs))
             n = len(inputs)
             self.checked = tuple(
                 p for p in self.residuals if (isinstance(inputs[p], Spec) if p < n else p < n + self.n_out)
             )
             self.frees = bool(self.residuals)
         else:
-            closed = _trace(function, [_aval(inputs[i]) for i in self.arrays])
-            self._keep(closed)
+            self._keep(_traced(kernel, inputs) or trace(_of_arrays(kernel.bind(static, inputs), inputs), self._avals()))
             self.n_out = len(self.out_specs)
             self.differentiable: tuple[bool, ...] = ()
+
+    def _avals(self) -> list[Any]:
+        return [_aval(self.inputs[i]) for i in self.arrays]
+
+    def _where(self) -> list[int]:
+        """Which of the arrays are differentiated."""
+        return [self.arrays.index(i) for i in self.mask]
+
+    def _keep_halves(self, function: Callable) -> None:
+        halves = Halves(function, self._avals(), self._where(), self.kernel.recompute)
+        self._keep(halves.forward)
+        self.n_out = halves.n_out
+        self.differentiable = halves.differentiable
+        self.opaque = halves.opaque
+        k = len(self.arrays)
+        self.residuals = tuple(self.arrays[p] if p < k else p - k + len(self.inputs) for p in halves.places)
+        self.transpose = _transpose(self.kernel.name, halves)
 
     def _keep(self, closed: Any) -> None:
         self.jaxpr = closed.jaxpr
@@ -144,128 +161,24 @@ def _of_arrays(function: Callable, inputs: tuple[Input, ...]) -> Callable:
     return of_arrays
 
 
-def _trace(function: Callable, avals: Sequence[Any]) -> Any:
-    closed = jax.make_jaxpr(function)(*avals)
-    return _without_dead_code(closed)
+def _traced(kernel: Kernel, inputs: tuple[Input, ...]) -> Any:
+    """The kernel's jaxpr where it has one for these inputs."""
+    if kernel.traced is None:
+        return None
+    specs = tuple([spec_of(a.shape, a.dtype) for a in kernel.traced.in_avals])
+    return kernel.traced if specs == inputs else None
 
 
-def _without_dead_code(closed: Any) -> Any:
-    jaxpr = closed.jaxpr
-    live = {v for v in jaxpr.outvars if not isinstance(v, jex.Literal)}
-    kept = []
-    for eqn in reversed(jaxpr.eqns):
-        if eqn.effects or any(v in live for v in eqn.outvars):
-            kept.append(eqn)
-            live.update(v for v in eqn.invars if not isinstance(v, jex.Literal))
-    if len(kept) == len(jaxpr.eqns):
-        return closed
-    return closed.replace(jaxpr=jaxpr.replace(eqns=kept[::-1]))
+def _transpose(name: str, halves: Halves) -> Kernel:
+    """The backward half as a kernel of residuals and cotangents."""
+    closed, error = halves.backward, halves.error
 
+    def bind(static, inputs):
+        if closed is None:
+            raise error  # type: ignore[misc]
+        return lambda *arrays: tuple(jax.core.eval_jaxpr(closed.jaxpr, closed.consts, *arrays))
 
-def _with_outputs(closed: Any, outvars: Sequence[Any]) -> Any:
-    jaxpr = closed.jaxpr
-    names = jaxpr.debug_info._replace(result_paths=None)
-    return _without_dead_code(closed.replace(jaxpr=jaxpr.replace(outvars=list(outvars), debug_info=names)))
-
-
-def _is_inexact(dtype: Any) -> bool:
-    return jax.dtypes.issubdtype(dtype, np.inexact)  # type: ignore[misc]
-
-
-def _split(function: Callable, arrays: Sequence[Any], where: Sequence[int]) -> Callable:
-    """The function of the arrays at ``where`` alone, its inexact results apart from the others."""
-
-    def of_primals(*primals):
-        full = list(arrays)
-        for i, p in zip(where, primals, strict=True):
-            full[i] = p
-        out = function(*full)
-        return tuple(o for o in out if _is_inexact(o.dtype)), out
-
-    return of_primals
-
-
-def _trace_forward_half(instance: Instance, function: Callable) -> None:
-    """Trace ``jax.vjp``'s forward half into the instance and set up its transpose."""
-    avals = [_aval(instance.inputs[i]) for i in instance.arrays]
-    where = [instance.arrays.index(i) for i in instance.mask]
-    store: dict[str, Any] = {}
-
-    def forward(*arrays):
-        _, vjp, out = jax.vjp(_split(function, arrays, where), *[arrays[i] for i in where], has_aux=True)
-        leaves, store["tree"] = jax.tree_util.tree_flatten(vjp)
-        store["n_out"] = len(out)
-        return (*out, *leaves)
-
-    closed = _trace(forward, avals)
-    n_out = instance.n_out = store["n_out"]
-    instance.differentiable = tuple(_is_inexact(a.dtype) for a in closed.out_avals[:n_out])
-    invars = {v: i for i, v in zip(instance.arrays, closed.jaxpr.invars, strict=True)}
-    outvars, leaves = closed.jaxpr.outvars[:n_out], closed.jaxpr.outvars[n_out:]
-    cotangents = [a for a, d in zip(closed.out_avals[:n_out], instance.differentiable, strict=True) if d]
-    opaque = [
-        v for v in leaves
-        if not isinstance(v, jex.Literal) and v not in invars and v not in outvars and _is_inexact(v.aval.dtype)
-    ]  # fmt: skip
-    if opaque and instance.kernel.recompute:
-        _transpose_from_inputs(instance, function, avals, where, cotangents)
-        instance._keep(_with_outputs(closed, outvars))
-        return
-    instance.opaque = bool(opaque)
-    # Each distinct residual once: inputs and outputs by their place, literals as constants of the transpose.
-    places: list[int] = []
-    sources: list[tuple[str, Any]] = []
-    extra: list[Any] = []
-    for v in leaves:
-        if isinstance(v, jex.Literal):
-            sources.append(("literal", np.asarray(v.val, v.aval.dtype)))
-            continue
-        if v in invars:
-            place = invars[v]
-        elif v in outvars:
-            place = len(instance.inputs) + outvars.index(v)
-        else:
-            if v not in extra:
-                extra.append(v)
-            place = len(instance.inputs) + n_out + extra.index(v)
-        if place not in places:
-            places.append(place)
-        sources.append(("residual", places.index(place)))
-    instance._keep(_with_outputs(closed, [*outvars, *extra]))
-    instance.residuals = tuple(places)
-    tree = store["tree"]
-
-    def transpose(static, inputs):
-        def run(*arrays):
-            residuals, cts = arrays[: len(places)], arrays[len(places) :]
-            vjp = jax.tree_util.tree_unflatten(tree, [residuals[s] if kind == "residual" else s for kind, s in sources])
-            return _apply_vjp(vjp, cts)
-
-        return run
-
-    instance.transpose = Kernel(instance.kernel.name + ".transpose", transpose)
-
-
-def _transpose_from_inputs(instance, function, avals, where, cotangents) -> None:
-    """Set the instance up so that its transpose runs the forward again from the inputs that it really needs."""
-
-    from_inputs = _whole_transpose(function, len(avals), where)
-    closed = _trace(from_inputs, [*avals, *cotangents])
-    used = {v for eqn in closed.jaxpr.eqns for v in eqn.invars if not isinstance(v, jex.Literal)}
-    used.update(v for v in closed.jaxpr.outvars if not isinstance(v, jex.Literal))
-    needed = [i for i, v in enumerate(closed.jaxpr.invars[: len(avals)]) if v in used]
-    instance.residuals = tuple(instance.arrays[i] for i in needed)
-
-    def transpose(static, inputs):
-        def run(*arrays):
-            full = [np.zeros(a.shape, a.dtype) for a in avals]
-            for i, array in zip(needed, arrays, strict=False):
-                full[i] = array
-            return from_inputs(*full, *arrays[len(needed) :])
-
-        return run
-
-    instance.transpose = Kernel(instance.kernel.name + ".transpose", transpose)
+    return Kernel(f"{name}.transpose", bind, traced=closed)
 
 
 def _whole_transpose(function: Callable, n: int, where: Sequence[int]) -> Callable:
@@ -273,8 +186,8 @@ def _whole_transpose(function: Callable, n: int, where: Sequence[int]) -> Callab
 
     def run(*arrays):
         inputs, cts = arrays[:n], arrays[n:]
-        _, vjp, _ = jax.vjp(_split(function, inputs, where), *[inputs[i] for i in where], has_aux=True)
-        return _apply_vjp(vjp, cts)
+        _, vjp, _ = jax.vjp(of_primals(function, inputs, where), *[inputs[i] for i in where], has_aux=True)
+        return apply_vjp(vjp, cts)
 
     return run
 
@@ -282,20 +195,10 @@ def _whole_transpose(function: Callable, n: int, where: Sequence[int]) -> Callab
 def transpose_of_inputs(instance: Instance) -> Kernel:
     """The transpose as a kernel of all the array inputs and the cotangents: what second derivatives are taken of."""
     if instance.whole_transpose is None:
-        where = [instance.arrays.index(i) for i in instance.mask]
-        run = _whole_transpose(instance.function, len(instance.arrays), where)
+        function = _of_arrays(instance.kernel.bind(instance.static, instance.inputs), instance.inputs)
+        run = _whole_transpose(function, len(instance.arrays), instance._where())
         instance.whole_transpose = Kernel(f"{instance.kernel.name}.transpose", lambda static, inputs: run)
     return instance.whole_transpose
-
-
-def conjugate(x: Any) -> Any:
-    """The conjugate of a complex array, any other as it is."""
-    return x.conj() if np.dtype(x.dtype).kind == "c" else x
-
-
-def _apply_vjp(vjp: Callable, cotangents: Sequence[Any]) -> tuple:
-    """``vjp`` under torch's convention: the gradient with respect to a complex number is conjugated."""
-    return tuple(map(conjugate, vjp(tuple(map(conjugate, cotangents)))))
 
 
 class Generations(dict):

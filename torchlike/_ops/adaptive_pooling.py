@@ -14,7 +14,7 @@ from torchlike._ops.bodies import constant, convert, kind, type_name_of, widened
 from torchlike._ops.convolution import listed
 from torchlike._ops.op import composite, op
 from torchlike._ops.pooling import _check_dims_1d, _max_pooled, _max_positions
-from torchlike._ops.windows import Windows
+from torchlike._ops.sliding_windows import Windows
 from torchlike._tensor.tensor import Tensor
 
 _F = ("nn.functional",)

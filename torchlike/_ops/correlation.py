@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import jax
 from jax import lax
 
-from torchlike._ops.windows import Windows
+from torchlike._ops.sliding_windows import Windows
 
 #: Up to so many channels, ``spread`` adds columns rather than correlate the spread-out gradient.
 _FEW_CHANNELS = 16

@@ -12,9 +12,10 @@ from torchlike._ops.convolution import listed
 from torchlike._ops.distance import pairwise_distance
 from torchlike._ops.loss import _reduced as reduced
 from torchlike._ops.loss import legacy_reduction, looked_at
-from torchlike._ops.op import REGISTRY, Array, Promote, broadcast_shapes, composite, op, pointwise
+from torchlike._ops.op import REGISTRY, Array, Promote, broadcast_shapes, composite, op
 from torchlike._ops.regression_loss import _by_reduction as by_reduction
 from torchlike._ops.regression_loss import apply_reduction, check_tensors, chosen_reduction
+from torchlike._ops.regression_loss import reduced_pointwise as _loss
 from torchlike._tensor.dtypes import get_default_dtype
 
 _F = ("nn.functional",)
@@ -42,7 +43,7 @@ def _is(target: Any, number: int) -> Any:
 # Pairs.
 
 
-@pointwise(Promote.DEFAULT, namespaces=("_private",), name="_hinge_embedding", node=by_reduction("AddBackward0"))
+@_loss(Promote.DEFAULT, namespaces=("_private",), name="_hinge_embedding", node=by_reduction("AddBackward0"))
 def _hinge_embedding(input, other, margin, reduction):
     """The input where the target is 1, what is missing to the margin where it is -1."""
     if kind(input) == "b":
@@ -69,7 +70,7 @@ def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=No
     return _hinge_embedding(input, target, float(margin), reduction)
 
 
-@pointwise(Promote.DEFAULT, namespaces=("_private",), name="_margin_ranking", node=by_reduction("ClampMinBackward0"))
+@_loss(Promote.DEFAULT, namespaces=("_private",), name="_margin_ranking", node=by_reduction("ClampMinBackward0"))
 def _margin_ranking(input, other, target: Array, margin, reduction):
     """What is missing to the margin between a higher and a lower score."""
     gap = lax.mul(lax.neg(target), lax.sub(input, other))
@@ -91,7 +92,7 @@ def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, red
     return _margin_ranking(input1, input2, target, margin, reduction)
 
 
-@pointwise(Promote.DEFAULT, namespaces=("_private",), name="_soft_margin", node="SoftMarginLossBackward0")
+@_loss(Promote.DEFAULT, namespaces=("_private",), name="_soft_margin", node="SoftMarginLossBackward0")
 def _soft_margin(input, other, reduction):
     """``log(1 + exp(-target * input))``."""
     return reduced(lax.log1p(lax.exp(lax.mul(lax.neg(other), input))), reduction)

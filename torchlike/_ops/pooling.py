@@ -21,7 +21,7 @@ from torchlike._engine.value import spec_of
 from torchlike._ops.bodies import constant, convert, kind, type_name_of, widened
 from torchlike._ops.convolution import listed
 from torchlike._ops.op import composite, op
-from torchlike._ops.windows import Windows, out_size
+from torchlike._ops.sliding_windows import Windows, out_size
 from torchlike._tensor.tensor import Tensor
 
 _F = ("nn.functional",)

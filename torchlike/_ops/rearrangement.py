@@ -10,7 +10,7 @@ from jax import lax
 
 from torchlike._ops.convolution import listed
 from torchlike._ops.op import composite, op
-from torchlike._ops.windows import Windows
+from torchlike._ops.sliding_windows import Windows
 
 _F = ("nn.functional",)
 _BOTH = ("torch", "nn.functional")

@@ -19,6 +19,14 @@ from torchlike._tensor.tensor import Tensor, from_array, host_array
 _F = ("nn.functional",)
 
 
+def reduced_pointwise(promote: Promote, **options: Any) -> Any:
+    """Declare an operator that works element by element and may then reduce what it made."""
+    return pointwise(promote, elementwise=False, **options)
+
+
+_loss = reduced_pointwise
+
+
 def chosen_reduction(size_average: Any, reduce: Any, reduction: str) -> str:
     """The reduction that is meant, from its name and the old arguments."""
     if size_average is not None or reduce is not None:
@@ -40,7 +48,7 @@ def _elementwise(name: str, node: Any, body: Any, doc: str) -> Any:
         return reduced(body(input, other, parameter), reduction)
 
     loss.__doc__ = doc
-    return pointwise(Promote.DEFAULT, namespaces=("_private",), name=f"_{name}", node=node)(loss)
+    return _loss(Promote.DEFAULT, namespaces=("_private",), name=f"_{name}", node=node)(loss)
 
 
 def _absolute(input: Tensor, target: Tensor, reduction: str) -> Tensor:
@@ -210,7 +218,7 @@ def _check_probabilities(input, other, weight=None, reduction="mean"):
             raise RuntimeError(f"all elements of {name} should be between 0 and 1")
 
 
-@pointwise(
+@_loss(
     Promote.DEFAULT, namespaces=("_private",), name="_binary_cross_entropy", node="BinaryCrossEntropyBackward0",
     check=_check_probabilities,
 )  # fmt: skip
@@ -258,7 +266,7 @@ def _log_sigmoid(x):
 _log_sigmoid.defvjp(lambda x: (_log_sigmoid(x), x), lambda x, g: (lax.mul(g, lax.logistic(lax.neg(x))),))
 
 
-@pointwise(
+@_loss(
     Promote.DEFAULT, namespaces=("_private",), name="_binary_cross_entropy_with_logits",
     node="BinaryCrossEntropyWithLogitsBackward0",
 )  # fmt: skip
@@ -305,7 +313,7 @@ def _times_own_log(x: Any) -> Any:
     return choose(none, choose(none, zero, x), lax.mul(x, lax.log(safe)))
 
 
-@pointwise(Promote.DEFAULT, namespaces=("_private",), name="_kl_div", node=_divergence_node)
+@_loss(Promote.DEFAULT, namespaces=("_private",), name="_kl_div", node=_divergence_node)
 def _kl_div(input, other, reduction, log_target):
     """The divergence of a distribution from one given by its logarithms."""
     if kind(input) != "f":
@@ -344,7 +352,7 @@ def _poisson_node(reduction: str, full: bool, **_: Any) -> str:
     return _by_reduction("AddBackward0" if full else "SubBackward0")(reduction)
 
 
-@pointwise(Promote.INT_TO_FLOAT, namespaces=("_private",), name="_poisson_nll", node=_poisson_node)
+@_loss(Promote.INT_TO_FLOAT, namespaces=("_private",), name="_poisson_nll", node=_poisson_node)
 def _poisson_nll(input, other, log_input, full, eps, reduction):
     """The negative log-likelihood of counts under Poisson's distribution."""
     if log_input:
@@ -387,7 +395,7 @@ def _gaussian_node(reduction: str, full: bool, **_: Any) -> str:
     return _by_reduction("AddBackward0" if full else "MulBackward0")(reduction)
 
 
-@pointwise(Promote.DEFAULT, namespaces=("_private",), name="_gaussian_nll", node=_gaussian_node)
+@_loss(Promote.DEFAULT, namespaces=("_private",), name="_gaussian_nll", node=_gaussian_node)
 def _gaussian_nll(input, other, var: Array, full, eps, reduction):
     """The negative log-likelihood under a normal distribution."""
     floor = constant(var, eps)

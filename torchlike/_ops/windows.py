@@ -1,143 +1,128 @@
-"""Windows that move over the last dimensions of an array: how many there are, what is at each of their places."""
+"""Window functions: weights that fall off towards both ends of a signal."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from jax import lax
 
-from torchlike._ops.bodies import constant
+from torchlike._ops.creation import _finish
+from torchlike._ops.op import composite
+from torchlike._tensor import dtypes
+from torchlike._tensor.memory_format import strided
+from torchlike._tensor.promotion import SCALAR_TYPE_NAMES
+from torchlike._tensor.tensor import Tensor
 
-
-def out_size(n: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
-    """How many windows fit into ``n`` elements with ``padding`` at both ends."""
-    span = n + 2 * padding - dilation * (kernel - 1) - 1
-    out = (span + (stride - 1 if ceil_mode else 0)) // stride + 1
-    if ceil_mode and (out - 1) * stride >= n + padding:
-        out -= 1  # the last window would lie in the padding altogether
-    return out
+_C_NAMES = {"int64": "long int", "int32": "int", "int16": "short int", "int8": "signed char", "uint8": "unsigned char"}
 
 
-class Windows:
-    """Windows over the last dimensions: ``out`` of them, with ``kernel`` places each, ``stride`` apart.
+def _check(name: str, length: Any, dtype: Any, layout: Any) -> None:
+    if not isinstance(length, int) or isinstance(length, bool):
+        raise TypeError(f"{name}(): argument 'window_length' (position 1) must be int, not {type(length).__name__}")
+    if layout is not None and layout is not strided:
+        shown = "Sparse" if str(layout) == "torch.sparse_coo" else str(layout)
+        raise RuntimeError(f"{name} is not implemented for sparse types, got: {_options('float (default)', shown)}")
+    if dtype.is_complex:
+        raise NotImplementedError(f"\"arange_cpu\" not implemented for '{SCALAR_TYPE_NAMES[dtype]}'")
+    if not dtype.is_floating_point:
+        shown = _C_NAMES.get(dtype.name, dtype.name)
+        raise RuntimeError(f"{name} expects floating point dtypes, got: {_options(shown, 'Strided (default)')}")
+    if length < 0:
+        raise RuntimeError(f"{name} requires non-negative window_length, got window_length={length}")
 
-    Each setting has one number for each dimension. ``padding`` is what is before the first element (or, negative, how many
-    elements are left out); what is after the last one follows from the number of windows.
-    """
 
-    def __init__(self, inside, out, kernel, stride, padding, dilation):
-        self.inside, self.out, self.kernel = tuple(inside), tuple(out), tuple(kernel)
-        self.stride, self.padding, self.dilation = tuple(stride), tuple(padding), tuple(dilation)
+def _options(dtype: str, layout: str) -> str:
+    return (
+        f"TensorOptions(dtype={dtype}, device=cpu, layout={layout}, requires_grad=false (default), pinned_memory=false, "
+        "memory_format=(nullopt))"
+    )
 
-    @classmethod
-    def over(cls, shape: Sequence[int], kernel, stride, padding, dilation, ceil_mode: bool = False) -> Windows:
-        """All windows that fit into an array of this shape with padding at both ends."""
-        inside = shape[len(shape) - len(kernel) :]
-        out = [
-            out_size(n, k, s, p, d, ceil_mode)
-            for n, k, s, p, d in zip(inside, kernel, stride, padding, dilation, strict=True)
-        ]
-        return cls(inside, out, kernel, stride, padding, dilation)
 
-    def sizes(self) -> tuple:
-        """All settings, dimension by dimension."""
-        return self.inside, self.out, self.kernel, self.stride, self.padding, self.dilation
+def _made(
+    name: str, length: int, periodic: bool, dtype: Any, layout: Any, device: Any, requires_grad: bool,
+    weights: Callable[[np.ndarray, int], np.ndarray],
+) -> Tensor:  # fmt: skip
+    """The window ``weights(0..n-1, n)``; a periodic one leaves out the last of one more."""
+    dtype = dtypes.get_default_dtype() if dtype is None else dtype
+    _check(name, length, dtype, layout)
+    if length < 2:
+        return _finish(np.ones(length, dtype.np), device, requires_grad)
+    n = length + 1 if periodic else length
+    # Each step is rounded to the dtype, as native's are.
+    values = weights(np.arange(n).astype(dtype.np), n)
+    return _finish(np.ascontiguousarray(values[:length]).astype(dtype.np), device, requires_grad)
 
-    @property
-    def ends(self) -> list[tuple[int, int]]:
-        """(before, after): the padding of each dimension, negative where elements are cut off."""
-        return [(p, (o - 1) * s + d * (k - 1) + 1 - n - p) for n, o, k, s, p, d in zip(*self.sizes(), strict=True)]
 
-    @property
-    def places(self) -> list[tuple[int, ...]]:
-        """The places of a window, in row-major order."""
-        return list(itertools.product(*map(range, self.kernel)))
+def _scaled(x: np.ndarray, factor: float) -> np.ndarray:
+    return x * x.dtype.type(factor)
 
-    @property
-    def are_apart(self) -> bool:
-        """Whether windows touch but do not overlap."""
-        return self.kernel == self.stride and all(d == 1 for d in self.dilation)
 
-    def padded(self, x: Any, fill: Any) -> Any:
-        """The input with padding, cut off where no window reaches."""
-        ends = self.ends
-        if all(e == (0, 0) for e in ends):
-            return x
-        config = [(0, 0, 0)] * (x.ndim - len(ends)) + [(low, high, 0) for low, high in ends]
-        return lax.pad(x, constant(x, fill), config)
+def _raised_cosine(alpha: float, beta: float) -> Callable[[np.ndarray, int], np.ndarray]:
+    def weights(x: np.ndarray, n: int) -> np.ndarray:
+        return _scaled(np.cos(_scaled(x, 2 * math.pi / (n - 1))), -beta) + x.dtype.type(alpha)
 
-    def taps(self, x: Any, fill: Any) -> list[Any]:
-        """For each place of a window, a slice of the input, padded with ``fill``, with that place of all windows."""
-        x = self.padded(x, fill)
-        lead = x.ndim - len(self.kernel)
-        slices = []
-        for place in self.places:
-            starts = [i * d for i, d in zip(place, self.dilation, strict=True)]
-            stops = [b + (o - 1) * s + 1 for b, o, s in zip(starts, self.out, self.stride, strict=True)]
-            limits, steps = [*x.shape[:lead], *stops], [1] * lead + list(self.stride)
-            slices.append(lax.slice(x, [0] * lead + starts, limits, steps))
-        return slices
+    return weights
 
-    def scatter(self, taps: Sequence[Any], lead: Sequence[int]) -> Any:
-        """The sum of what each place of each window sends back to the input it was taken from."""
-        if self.are_apart:
-            return self._interleaved(taps, lead)
-        zero = constant(taps[0], 0)
-        total = None
-        for place, tap in zip(self.places, taps, strict=True):
-            config = [(0, 0, 0)] * len(lead)
-            for i, n, o, _, s, p, d in zip(place, *self.sizes(), strict=True):
-                low = i * d - p
-                config.append((low, n - low - (o - 1) * s - 1, s - 1))
-            spread = lax.pad(tap, zero, config)
-            total = spread if total is None else lax.add(total, spread)
-        return total
 
-    def _interleaved(self, taps: Sequence[Any], lead: Sequence[int]) -> Any:
-        taps = list(taps)
-        shape = [*lead, *self.out]
-        for axis in range(len(self.kernel) - 1, -1, -1):
-            k, at = self.kernel[axis], len(lead) + axis
-            groups = [taps[i : i + k] for i in range(0, len(taps), k)]
-            shape[at] *= k
-            if k > 1:
-                taps = [
-                    lax.reshape(lax.concatenate([lax.expand_dims(t, (at + 1,)) for t in group], at + 1), shape)
-                    for group in groups
-                ]
-        config = [(0, 0, 0)] * len(lead) + [
-            (-p, n + p - o * k, 0) for n, o, k, _, p, _ in zip(*self.sizes(), strict=True)
-        ]
-        return taps[0] if all(c == (0, 0, 0) for c in config) else lax.pad(taps[0], constant(taps[0], 0), config)
+@composite(namespaces=("torch",))
+def hann_window(
+    window_length, periodic=True, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False
+):
+    """Hann's window, ``0.5 - 0.5 cos(2 pi i / (n - 1))``; periodic for analysis, symmetric for filters."""
+    made = _raised_cosine(0.5, 0.5)
+    return _made("hann_window", window_length, periodic, dtype, layout, device, requires_grad, made)
 
-    def positions(self) -> list[np.ndarray]:
-        """For each place of a window, where in the flat input it is, for all windows."""
-        grids = []
-        for place in self.places:
-            flat = np.zeros((), np.int64)
-            for i, n, o, _, s, p, d in zip(place, *self.sizes(), strict=True):
-                flat = flat[..., None] * n + (np.arange(o) * s - p + i * d)
-            grids.append(flat)
-        return grids
 
-    def first_positions(self) -> np.ndarray:
-        """Where the first place of each window is that is not padding."""
-        flat = np.zeros((), np.int64)
-        for n, o, _, s, p, d in zip(*self.sizes(), strict=True):
-            start = np.arange(o) * s - p
-            flat = flat[..., None] * n + np.where(start < 0, start + (-start + d - 1) // d * d, start)
-        return flat
+@composite(namespaces=("torch",))
+def hamming_window(
+    window_length, periodic=True, alpha=0.54, beta=0.46, *, dtype=None, layout=None, device=None, pin_memory=False,
+    requires_grad=False,
+):  # fmt: skip
+    """Hamming's window, ``alpha - beta cos(2 pi i / (n - 1))``."""
+    made = _raised_cosine(alpha, beta)
+    return _made("hamming_window", window_length, periodic, dtype, layout, device, requires_grad, made)
 
-    def counts(self, include_pad: bool) -> np.ndarray:
-        """How many elements the mean of each window is over; padding is the same at both ends."""
-        total = np.ones((), np.int64)
-        for n, o, k, s, p, _ in zip(*self.sizes(), strict=True):
-            start = np.arange(o) * s - p
-            stop = np.minimum(start + k, n + p)
-            if not include_pad:
-                start, stop = np.maximum(start, 0), np.minimum(stop, n)
-            total = total[..., None] * (stop - start)
-        return total
+
+@composite(namespaces=("torch",))
+def blackman_window(
+    window_length, periodic=True, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False
+):
+    """Blackman's window, ``0.42 - 0.5 cos(2 pi i / (n - 1)) + 0.08 cos(4 pi i / (n - 1))``."""
+
+    def weights(x: np.ndarray, n: int) -> np.ndarray:
+        x = _scaled(x, math.pi / (n - 1))
+        outer = _scaled(np.cos(_scaled(x, 4)), 0.08)
+        return outer - _scaled(np.cos(_scaled(x, 2)), 0.5) + x.dtype.type(0.42)
+
+    return _made("blackman_window", window_length, periodic, dtype, layout, device, requires_grad, weights)
+
+
+@composite(namespaces=("torch",))
+def bartlett_window(
+    window_length, periodic=True, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False
+):
+    """Bartlett's window, a triangle from zero to one and back."""
+
+    def weights(x: np.ndarray, n: int) -> np.ndarray:
+        x = _scaled(x, 2 / (n - 1))
+        half = ((n - 1) >> 1) + 1
+        return np.concatenate([x[:half], x.dtype.type(2) - x[half:]])
+
+    return _made("bartlett_window", window_length, periodic, dtype, layout, device, requires_grad, weights)
+
+
+@composite(namespaces=("torch",))
+def kaiser_window(
+    window_length, periodic=True, beta=12.0, *, dtype=None, layout=None, device=None, pin_memory=False,
+    requires_grad=False,
+):  # fmt: skip
+    """Kaiser's window, ``I0(beta sqrt(1 - ((i - c) / c)^2)) / I0(beta)`` around the middle ``c``."""
+
+    def weights(x: np.ndarray, n: int) -> np.ndarray:
+        middle = (n - 1) / 2
+        ratio = (x.astype(np.float64) - middle) / middle
+        return np.i0(beta * np.sqrt(np.maximum(1 - ratio**2, 0))) / np.i0(beta)
+
+    return _made("kaiser_window", window_length, periodic, dtype, layout, device, requires_grad, weights)

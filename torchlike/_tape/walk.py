@@ -184,8 +184,8 @@ def _last_visits(roots: Sequence[Edge], needed: set | None) -> dict[Node | None,
         visits.setdefault(node, []).append(leaf)
     for node, leaves in visits.items():
         if node is not None:  # in the order in which the node names them
-            order = [e[0] for e in node._edges if e is not None]
-            leaves.sort(key=order.index)
+            places = {id(e[0]): -i for i, e in enumerate(reversed(node._edges)) if e is not None}
+            leaves.sort(key=lambda leaf, places=places: places[id(leaf)])
     return visits
 
 

@@ -285,11 +285,11 @@ def _batched(outs: tuple, ins: tuple, given: tuple, retain: bool, create_graph: 
 
     rows = 1
     for i, (out, grad) in enumerate(zip(outs, given)):
-        if isinstance(out, GradientEdge):
-            raise RuntimeError("Batched grads are not supported with GradientEdge")
         if isinstance(grad, Tensor):
-            rows = grad.shape[0]
-            if grad.shape[1:] != out.shape:
+            rows, shape = grad.shape[0], _spec_and_edge(out)[0].shape
+            if grad.shape[1:] != shape:
+                if isinstance(out, GradientEdge):
+                    raise RuntimeError("Batched grads are not supported with GradientEdge")
                 raise RuntimeError(BATCH_MISMATCH.format(i, grad.shape[2:], out.shape))
     each = []
     for row in range(rows):

@@ -262,6 +262,11 @@ class SavedTensor(metaclass=_SavedTensorMeta):
         self._kept.pack((pack_hook, unpack_hook))
 
 
+def _as_saved(tensor: Tensor) -> Tensor:
+    """A saved tensor as hooks that come later see it: a leaf without its history."""
+    return detached(tensor) if tensor.is_leaf else tensor
+
+
 SavedTensor.__module__ = "torch._C._autograd"
 
 
@@ -290,7 +295,7 @@ class _Residual:
         residuals = list(self.node.residuals)
         tensor = self.tensor
         assert tensor is not None
-        residuals[self.index] = Packed(hooks, tensor)
+        residuals[self.index] = Packed(hooks, _as_saved(tensor))
         replace_residuals(self.node, residuals)
 
 

@@ -35,6 +35,10 @@ _NOT_AN_INPUT = (
     "ctx.mark_dirty() received a tensor that was not an input. Only input Tensors that have been mutated should be passed "
     "to ctx.mark_dirty()."
 )
+_TAKEN = (
+    "saved_tensors can only be accessed once when clear_saved_tensors_on_access=True is set on the autograd.Function. Either "
+    "access saved_tensors only once, or set clear_saved_tensors_on_access=False."
+)
 _DIRTY_VIEW = (
     "If your Function modifies inplace an input that is a view of another Tensor, your Function cannot return more than one "
     "Tensor. This is not supported by the current autograd engine. You should either make sure the input is not a view "
@@ -113,6 +117,7 @@ class BackwardCFunction(Node, FunctionCtx, _HookMixin):
     _materialize_non_diff_grads: bool = True
     #: What ``save_for_backward`` kept, None once it was let go of.
     _kept: list[_saved.Saved] | None = []
+    _taken = False
     #: For each argument of ``forward`` that is a tensor its position, spec, dtype and edge.
     _tensor_arguments: tuple = ()
     #: For each output its spec, dtype and device, None for one that is no tensor.
@@ -135,10 +140,9 @@ class BackwardCFunction(Node, FunctionCtx, _HookMixin):
     def saved_tensors(self) -> tuple:
         """The tensors that ``save_for_backward`` kept, with their history."""
         if self._kept is None:
-            raise RuntimeError(FREED)
+            raise RuntimeError(_TAKEN if self._taken else FREED)
         tensors = tuple(saved.unpack(self) for saved in self._kept)
-        if self._forward_cls.clear_saved_tensors_on_access:
-            self._kept = None
+        self.maybe_clear_saved_tensors()
         return tensors
 
     @property
@@ -150,7 +154,7 @@ class BackwardCFunction(Node, FunctionCtx, _HookMixin):
     def maybe_clear_saved_tensors(self) -> None:
         """Let go of the saved tensors where the function asks for that after their first use."""
         if self._forward_cls.clear_saved_tensors_on_access:
-            self._kept = None
+            self._kept, self._taken = None, True
 
     @property
     def _raw_saved_tensors(self) -> tuple:

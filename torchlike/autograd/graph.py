@@ -13,6 +13,8 @@ from torchlike._tape import walk
 from torchlike._tape.graph import AccumulateGrad, Edge, Node
 from torchlike._tensor.tensor import Tensor, edge_of, value_of, wrap
 from torchlike.autograd import _saved
+from torchlike.autograd.function import BackwardCFunction
+from torchlike.autograd.grad_mode import enable_grad
 from torchlike.utils.hooks import RemovableHandle
 
 __all__ = [
@@ -43,7 +45,11 @@ def get_gradient_edge(tensor: Tensor) -> GradientEdge:
         raise RuntimeError("It is not possible to get the gradient edge for a Tensor that does not require gradients")
     edge = edge_of(tensor)
     assert edge is not None
-    return GradientEdge(_node_of(edge), edge[1])
+    token = None
+    if isinstance(edge[0], BackwardCFunction):
+        with enable_grad():
+            token = tensor.view_as(tensor).grad_fn
+    return GradientEdge(_node_of(edge), edge[1], token)
 
 
 def _node_of(edge: Edge) -> Node:

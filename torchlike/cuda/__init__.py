@@ -8,10 +8,49 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from torchlike._errors import AcceleratorError, OutOfMemoryError
 from torchlike._storage.typed import CUDA_CLASSES
 from torchlike._tensor.device import device as _Device
 from torchlike._tensor.legacy_types import CUDA_TYPES
 from torchlike._tensor.placement import NO_CUDA, accelerators
+from torchlike.cuda import memory, nccl, nvtx, random, streams
+from torchlike.cuda.memory import (
+    empty_cache,
+    max_memory_allocated,
+    max_memory_cached,
+    max_memory_reserved,
+    mem_get_info,
+    memory_allocated,
+    memory_cached,
+    memory_reserved,
+    memory_stats,
+    memory_summary,
+    reset_accumulated_memory_stats,
+    reset_max_memory_allocated,
+    reset_max_memory_cached,
+    reset_peak_memory_stats,
+)
+from torchlike.cuda.random import (
+    get_rng_state,
+    get_rng_state_all,
+    initial_seed,
+    manual_seed,
+    manual_seed_all,
+    seed,
+    seed_all,
+    set_rng_state,
+    set_rng_state_all,
+)
+from torchlike.cuda.streams import (
+    Event,
+    ExternalStream,
+    Stream,
+    StreamContext,
+    current_stream,
+    default_stream,
+    set_stream,
+    stream,
+)
 
 globals().update(CUDA_TYPES)
 globals().update(CUDA_CLASSES)
@@ -91,7 +130,7 @@ class _DeviceProperties:
     def __init__(self, index: int):
         self.name = get_device_name(index)
         self.major, self.minor = get_device_capability(index)
-        self.total_memory = _memory(index).get("bytes_limit", 0)
+        self.total_memory = (_require()[index].memory_stats() or {}).get("bytes_limit", 0)
         self.multi_processor_count = getattr(_require()[index], "core_count", 1)
 
     def __repr__(self) -> str:
@@ -109,64 +148,86 @@ def get_device_properties(device: Any = None) -> _DeviceProperties:
 
 def synchronize(device: Any = None) -> None:
     """Wait for all work that was handed to the accelerator."""
-    import jax
-
-    from torchlike._engine.trace import flush
+    from torchlike._streams import finish
 
     _require()
-    flush()
-    jax.effects_barrier()
-    for array in jax.live_arrays():
-        array.block_until_ready()
-
-
-def _memory(index: int) -> dict[str, int]:
-    return _require()[index].memory_stats() or {}
-
-
-def memory_allocated(device: Any = None) -> int:
-    """The bytes in use on the accelerator; 0 where there is none."""
-    return _memory(_index(device)).get("bytes_in_use", 0) if is_available() else 0
-
-
-def max_memory_allocated(device: Any = None) -> int:
-    """The most bytes that were in use at once; 0 where there is no accelerator."""
-    return _memory(_index(device)).get("peak_bytes_in_use", 0) if is_available() else 0
-
-
-def memory_reserved(device: Any = None) -> int:
-    """The bytes that JAX took from the accelerator's driver."""
-    return _memory(_index(device)).get("pool_bytes", memory_allocated(device)) if is_available() else 0
-
-
-def max_memory_reserved(device: Any = None) -> int:
-    """The most bytes that JAX took from the accelerator's driver."""
-    return _memory(_index(device)).get("peak_pool_bytes", max_memory_allocated(device)) if is_available() else 0
-
-
-def empty_cache() -> None:
-    """Nothing: JAX keeps no cache that a program could empty."""
-
-
-def reset_peak_memory_stats(device: Any = None) -> None:
-    """Nothing: JAX does not reset its peaks."""
+    finish(_Device("cuda"))
 
 
 def ipc_collect() -> None:
     """Nothing: memory of the accelerator is not shared between processes."""
 
 
-def manual_seed(seed: int) -> None:
-    """Seed the current accelerator's generator; nothing happens where there is none."""
-    manual_seed_all(seed)
+def can_device_access_peer(device: Any, peer_device: Any) -> bool:
+    """Whether one accelerator may read another's memory; XLA copies between them by itself."""
+    _require()
+    return _index(device) != _index(peer_device)
 
 
-def manual_seed_all(seed: int) -> None:
-    """Seed every accelerator's generator; nothing happens where there is none."""
-    from torchlike.random import seed_accelerators
+def get_arch_list() -> list[str]:
+    """The architectures that kernels were compiled for: none, XLA compiles for the accelerator that is there."""
+    return []
 
-    if is_available():
-        seed_accelerators(int(seed))
+
+def get_gencode_flags() -> str:
+    """The flags that kernels were compiled with: none."""
+    return ""
+
+
+def is_tf32_supported() -> bool:
+    """Whether the accelerator has TensorFloat-32: NVIDIA's from compute capability 8 on."""
+    return is_available() and get_device_capability()[0] >= 8
+
+
+def _sleep(cycles: int) -> None:
+    """NotImplementedError: there is no kernel that waits."""
+    raise NotImplementedError(
+        "torch.cuda._sleep runs a CUDA kernel that waits for a number of cycles; XLA has no such program"
+    )
+
+
+def _no_nvml(name: str) -> Any:
+    def ask(device: Any = None) -> int:
+        raise ModuleNotFoundError(
+            f"torch.cuda.{name} asks NVIDIA's management library, which is not used here; `nvidia-smi` shows the same"
+        )
+
+    ask.__name__ = ask.__qualname__ = name
+    ask.__doc__ = "ModuleNotFoundError: NVIDIA's management library is not used here."
+    return ask
+
+
+utilization = _no_nvml("utilization")
+temperature = _no_nvml("temperature")
+power_draw = _no_nvml("power_draw")
+clock_rate = _no_nvml("clock_rate")
+memory_usage = _no_nvml("memory_usage")
+
+
+class CUDAGraph:
+    """Not there: what a program records runs as one XLA program anyway."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        if not is_available():
+            raise RuntimeError("Tried to instantiate dummy base class CUDAGraph")
+        raise NotImplementedError(
+            "torch.cuda.CUDAGraph captures CUDA kernels to launch them again; here operations are recorded by themselves, and what "
+            "repeats runs as one XLA program"
+        )
+
+
+class graph:
+    """Not there: see :class:`CUDAGraph`."""
+
+    def __init__(self, cuda_graph: Any, pool: Any = None, stream: Any = None, capture_error_mode: str = "global"):
+        if stream is None:
+            Stream()
+        CUDAGraph()
+
+
+def make_graphed_callables(callables: Any, sample_args: Any, *args: Any, **kwargs: Any) -> Any:
+    """The callables themselves: what they record runs as one XLA program where it repeats."""
+    return callables
 
 
 def is_bf16_supported(including_emulation: bool = True) -> bool:
@@ -177,6 +238,19 @@ def is_bf16_supported(including_emulation: bool = True) -> bool:
 def is_current_stream_capturing() -> bool:
     """Whether a graph is being captured: never."""
     return False
+
+
+class device_of:
+    """Make the accelerator of a tensor or storage the current one inside a block; on the host nothing changes."""
+
+    def __init__(self, obj: Any):
+        self._block = device(obj.get_device() if obj.is_cuda else None)
+
+    def __enter__(self) -> None:
+        self._block.__enter__()
+
+    def __exit__(self, *_: object) -> bool:
+        return self._block.__exit__()
 
 
 class device:

@@ -19,3 +19,18 @@ def manual_seed(seed: int) -> None:
 
 def empty_cache() -> None:
     """Nothing: there is no cache to empty."""
+
+
+def synchronize() -> None:
+    """RuntimeError: there is no such device."""
+    raise RuntimeError("Cannot execute deviceSynchronize() without MPS backend.")
+
+
+def current_allocated_memory() -> int:
+    """RuntimeError: there is no such device."""
+    raise RuntimeError("Cannot execute getCurrentAllocatedMemory() without MPS backend.")
+
+
+def driver_allocated_memory() -> int:
+    """RuntimeError: there is no such device."""
+    raise RuntimeError("Cannot execute getDriverAllocatedMemory() without MPS backend.")

@@ -110,6 +110,8 @@ class StraightLine:
         results = [Value(var.aval) for var in eqn.outvars]
         several = eqn.primitive.multiple_results
         if _foldable(operands, results):
+            if eqn.primitive.name == "broadcast_in_dim":
+                return [_spread(eqn, operands[0].constant, results[0])]
             with np.errstate(all="ignore"):
                 folded = call(*[operand.constant for operand in operands])
             return [_constant(value, result) for value, result in zip(folded if several else [folded], results)]
@@ -144,6 +146,15 @@ def program(closed_jaxpr: ClosedJaxpr) -> Callable[..., tuple] | None:
     except NoRuleError:
         return None
     return line.function(outputs)
+
+
+def _spread(eqn: Any, constant: Any, result: Value) -> Value:
+    """A constant that was broadcast: a view, for it would be kept as long as the program."""
+    narrow = np.reshape(constant, narrow_shape(eqn))
+    spread = _constant(np.broadcast_to(narrow, result.shape), result)
+    spread.narrow = _constant(narrow, result)
+    spread.narrow.shape = narrow.shape
+    return spread
 
 
 def _constant(value: Any, aval: Any) -> Value:
