@@ -16,7 +16,7 @@ def show() -> str:
     lines = [
         "PyTorch built with:",
         f"  - torchlike {version.release}, PyTorch's interface of version {version.api}",
-        f"  - JAX {jax.__version__}, jaxlib {jaxlib.__version__}",
+        f"  - JAX {jax.__version__}, jaxlib {jaxlib.__version__}",  # type: ignore[attr-defined]
         f"  - NumPy {numpy.__version__}",
         f"  - Devices: {', '.join(sorted({d.platform for d in jax.devices()}))}",
     ]
@@ -29,6 +29,7 @@ def parallel_info() -> str:
 
     lines = [
         "ATen/Parallel:", f"\tat::get_num_threads() : {get_num_threads()}",
-        f"\tat::get_num_interop_threads() : {get_num_interop_threads()}", f"OMP_NUM_THREADS : {os.environ.get('OMP_NUM_THREADS', '[not set]')}",
+        f"\tat::get_num_interop_threads() : {get_num_interop_threads()}",
+        f"OMP_NUM_THREADS : {os.environ.get('OMP_NUM_THREADS', '[not set]')}",
     ]  # fmt: skip
     return "\n".join([*lines, ""])

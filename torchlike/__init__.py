@@ -65,7 +65,19 @@ if not _install.is_waiting():
     e: _builtins.float = _math.e
     newaxis = None
 
-    from torchlike import autograd, backends, cuda, nn, optim, overrides, random, serialization, utils, version
+    from torchlike import (
+        _toplevel,
+        autograd,
+        backends,
+        cuda,
+        nn,
+        optim,
+        overrides,
+        random,
+        serialization,
+        utils,
+        version,
+    )
     from torchlike._install import install, uninstall
     from torchlike._storage.typed import CPU_CLASSES as _CPU_CLASSES
     from torchlike._storage.typed import STORAGE_CLASSES as _storage_classes
@@ -84,6 +96,7 @@ if not _install.is_waiting():
         set_autocast_dtype,
         set_autocast_enabled,
     )
+    from torchlike.amp.grad_scaler import GradScaler
     from torchlike.nn.parameter import Parameter as _Parameter
     from torchlike.random import (
         Generator,
@@ -96,6 +109,7 @@ if not _install.is_waiting():
     )
     from torchlike.serialization import load, save
 
+    globals().update({_name: getattr(_toplevel, _name) for _name in _toplevel.__all__})
     globals().update(_CPU_TYPES)
     globals().update(_CPU_CLASSES)
     _register_parameter_type(_Parameter)
@@ -105,7 +119,7 @@ if not _install.is_waiting():
         stem
         for name in _os.listdir(_os.path.dirname(__file__))
         if (stem := name.removesuffix(".py")).isidentifier() and not stem.startswith("_")
-    )
+    ) | {"__config__", "__future__", "_dynamo", "_inductor", "_logging"}
 
     def __getattr__(name: str) -> _Any:
         if name in _LAZY:

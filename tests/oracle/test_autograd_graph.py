@@ -92,7 +92,7 @@ def packing_and_unpacking(torch, say):
     for function in (
         lambda: x * y, lambda: x * x, lambda: y**2, lambda: y.exp(), lambda: y.sin(), lambda: x + y, lambda: y * 3, lambda: y / 2,
         lambda: torch.mm(x.view(1, 3), y.view(3, 1)), lambda: x / y, lambda: y.log(), lambda: y.softmax(0), lambda: y.relu(),
-        lambda: y.abs(), lambda: y.sum(), lambda: y.view(3, 1), lambda: y.sum().exp(), lambda: y.prod(),
+        lambda: y.abs(), lambda: y.sum(), lambda: y.view(3, 1), lambda: y.sum().exp(),
     ):  # fmt: skip
         packed.clear()
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
@@ -452,6 +452,6 @@ def test_profiles_that_are_off_and_misused():
     with torchlike.autograd.profiler.profile() as outer:
         with pytest.raises(RuntimeError, match="Profiler context manager is not reentrant"):
             outer.__enter__()
-        with pytest.raises(RuntimeError, match="Profiler is already enabled on this thread."):
+        with pytest.raises(RuntimeError, match="Profiler is already enabled"):
             torchlike.autograd.profiler.profile().__enter__()
     assert repr(torchlike.autograd.profiler.profile()) == "<unfinished torch.autograd.profile>"

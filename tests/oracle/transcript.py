@@ -16,8 +16,8 @@ import torch
 
 import torchlike
 
-#: Warnings that are given once in a process, so that only one of the scenarios would see them.
-_ONCE = ("Using backward() with create_graph=True",)
+#: Warnings that are given once in a process, so that only one of the scenarios would see them, or of native's own code.
+_ONCE = ("Using backward() with create_graph=True", "`torch.jit.script` is deprecated.")
 
 _NATURE = (
     (re.compile(r"0x[0-9a-f]+"), "0x"),

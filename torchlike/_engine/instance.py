@@ -174,9 +174,10 @@ def _transpose(name: str, halves: Halves) -> Kernel:
     closed, error = halves.backward, halves.error
 
     def bind(static, inputs):
-        if closed is None:
+        whole = closed
+        if whole is None:
             raise error  # type: ignore[misc]
-        return lambda *arrays: tuple(jax.core.eval_jaxpr(closed.jaxpr, closed.consts, *arrays))
+        return lambda *arrays: tuple(jax.core.eval_jaxpr(whole.jaxpr, whole.consts, *arrays))
 
     return Kernel(f"{name}.transpose", bind, traced=closed)
 

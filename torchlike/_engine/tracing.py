@@ -29,7 +29,7 @@ def trace(function: Callable, avals: Sequence[Any]) -> jex.ClosedJaxpr:
 
     closed = jax.make_jaxpr(once)(*avals)
     jaxpr = closed.jaxpr
-    return _closed(closed, jaxpr.invars, jaxpr.eqns, jaxpr.outvars)
+    return _closed(closed, jaxpr.invars, _without_tracebacks(jaxpr.eqns), jaxpr.outvars)
 
 
 class Halves:
@@ -58,14 +58,15 @@ class Halves:
         jaxpr, n = closed.jaxpr, self.n_out
         outs, gradients = jaxpr.outvars[:n], jaxpr.outvars[n:]
         self.differentiable = tuple(is_inexact(a.dtype) for a in closed.out_avals[:n])
+        eqns = _without_tracebacks(jaxpr.eqns)
         if self.error is not None:
-            self.forward = _closed(closed, jaxpr.invars, jaxpr.eqns, outs)
+            self.forward = _closed(closed, jaxpr.invars, eqns, outs)
             self.backward, self.places, self.opaque = None, (), True
             return
-        cut = next((i for i, e in enumerate(jaxpr.eqns) if e.primitive is _cotangent), len(jaxpr.eqns))
-        before = jaxpr.eqns[:cut]
-        after = [e for e in jaxpr.eqns[cut:] if e.primitive is not _cotangent]
-        cotangents = [e.outvars[0] for e in jaxpr.eqns[cut:] if e.primitive is _cotangent]
+        cut = next((i for i, e in enumerate(eqns) if e.primitive is _cotangent), len(eqns))
+        before = eqns[:cut]
+        after = [e for e in eqns[cut:] if e.primitive is not _cotangent]
+        cotangents = [e.outvars[0] for e in eqns[cut:] if e.primitive is _cotangent]
         # What is made of nothing is made again rather than kept.
         after = [*_constants(before, jaxpr.constvars), *after]
         known = dict.fromkeys([*jaxpr.invars, *[v for e in before for v in e.outvars]])
@@ -111,6 +112,18 @@ def of_primals(function: Callable, arrays: Sequence[Any], where: Sequence[int]) 
         return tuple(o for o in out if is_inexact(o.dtype)), out
 
     return run
+
+
+def _without_tracebacks(eqns: Iterable[Any]) -> list[Any]:
+    """Equations without the stacks that JAX keeps for its messages: they tell of this package only, and take memory."""
+    bare: dict[Any, Any] = {}  # by name stack
+    kept = []
+    for eqn in eqns:
+        info = eqn.source_info
+        if info.name_stack not in bare:
+            bare[info.name_stack] = type(info)(None, info.name_stack)
+        kept.append(eqn.replace(source_info=bare[info.name_stack]))
+    return kept
 
 
 def _used(eqns: Iterable[Any], outvars: Iterable[Any]) -> set:

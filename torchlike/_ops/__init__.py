@@ -13,8 +13,8 @@ MODULES = (
     "reduction", "sorting", "joining", "gathering", "statistics", "special_functions", "complex_numbers", "matmul",
     "activation", "loss", "regression_loss", "normalization", "dropout", "embedding", "convolution", "pooling",
     "adaptive_pooling", "padding", "attention", "rnn", "distance", "margin_loss", "ctc", "resampling", "grids",
-    "rearrangement", "pooling_variants", "neural", "random_ops", "factorizations", "orthogonal", "solvers",
-    "spectral", "linalg_ops", "einsum", "fft_ops", "stft", "windows", "queries", "copies", "covariance", "amp",
+    "rearrangement", "pooling_variants", "neural", "torch_names", "random_ops", "factorizations", "orthogonal", "solvers",
+    "spectral", "linalg_ops", "einsum", "fft_ops", "stft", "windows", "queries", "copies", "covariance", "amp", "exchange",
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from jax import lax
 from jax import numpy as jnp
 
 from torchlike._engine.value import host
+from torchlike._ops.bodies import convert, widened
 from torchlike._ops.matmul import scalar_name
 from torchlike._ops.op import Array, composite, op
 from torchlike._tensor.tensor import Tensor, value_of
@@ -133,7 +134,14 @@ def _check_nll(input, target, weight=None, ignore_index=-100, reduction="mean", 
         raise IndexError(f"Target {int(bad.flat[0])} is out of bounds.")
 
 
+def _single(x: Any, target: Any) -> Any:
+    """The label of a single sample without a dimension of its own."""
+    return lax.reshape(target, ()) if x.ndim == 1 and target.shape == (1,) else target
+
+
 def _check_nll_shapes(x: Any, target: Any, weight: Any) -> None:
+    if x.ndim == 1 and target.ndim == 1 and target.shape[0] != 1:
+        raise ValueError(f"For 1D input, 1D target must have size 1, but got target size: {target.shape[0]}")
     if x.ndim < 1 or x.ndim - 1 != target.ndim or (x.ndim > 1 and x.shape[0] != target.shape[0]):
         if x.ndim > 1 and target.ndim >= 1 and x.shape[0] != target.shape[0]:
             raise ValueError(
@@ -161,23 +169,36 @@ def _check_nll_shapes(x: Any, target: Any, weight: Any) -> None:
             f"weight tensor should be defined either for all {classes} classes or no classes but got weight tensor of "
             f"shape: {list(weight.shape)}"
         )
+    if weight is not None and weight.dtype != x.dtype:
+        raise RuntimeError(f"expected scalar type {scalar_name(x)} but found {scalar_name(weight)}")
 
 
-@op(namespaces=("_private",), name="_nll_loss", node="NllLossBackward0", check=_check_nll)
-def _nll_loss(input, target: Array, weight: Array | None = None, ignore_index=-100, reduction="mean"):
-    """The negative log-likelihood of the labels."""
-    _check_nll_shapes(input, target, weight)
-    x = lax.convert_element_type(input, np.float32) if input.dtype in (np.float16, jnp.bfloat16) else input
-    labels = lax.convert_element_type(target, np.int64)
-    keep = lax.ne(labels, lax.full_like(labels, ignore_index))
+def _nll_node(ndim: int, reduction: str, **_: Any) -> str:
+    if ndim <= 2:
+        return "NllLossBackward0"
+    return "ViewBackward0" if ndim != 4 and reduction == "none" else "NllLoss2DBackward0"
+
+
+def _each_weight(labels: Any, keep: Any, weight: Any, dtype: Any) -> Any:
+    """The weight of each sample's class, zero where the sample is ignored."""
     if weight is None:
-        each = lax.convert_element_type(keep, x.dtype)
-    else:
-        safe = lax.select(keep, labels, lax.full_like(labels, 0))
-        taken = jnp.take(lax.convert_element_type(weight, x.dtype), safe, mode="clip")
-        each = lax.select(keep, taken, lax.full_like(taken, 0))
-    out = _nll(x, labels, each, keep, reduction, 0 if x.ndim == 1 else 1)
-    return lax.convert_element_type(out, input.dtype)
+        return convert(keep, dtype)
+    safe = lax.select(keep, labels, lax.full_like(labels, 0))
+    numbers = lax.GatherDimensionNumbers((), (0,), (0,))
+    taken = lax.gather(convert(weight, dtype), lax.expand_dims(safe, (safe.ndim,)), numbers, (1,), mode="clip")
+    return lax.select(keep, taken, lax.full_like(taken, 0))
+
+
+@op(namespaces=("_private",), name="_nll_loss", node=_nll_node, check=_check_nll)
+def _nll_loss(input, target: Array, weight: Array | None, ignore_index, reduction, ndim):
+    """The negative log-likelihood of the labels."""
+    target = _single(input, target)
+    _check_nll_shapes(input, target, weight)
+    x = widened(input)
+    labels = convert(target, np.int64)
+    keep = lax.ne(labels, lax.full_like(labels, ignore_index))
+    each = _each_weight(labels, keep, weight, x.dtype)
+    return convert(_nll(x, labels, each, keep, reduction, 0 if x.ndim == 1 else 1), input.dtype)
 
 
 @composite(namespaces=_F)
@@ -186,15 +207,7 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
     labels.
     """
     reduction = check_reduction(legacy_reduction(size_average, reduce, reduction))
-    if input.dim() == 4:
-        return _nll_loss_2d(input, target, weight, ignore_index, reduction)
-    return _nll_loss(input, target, weight, ignore_index, reduction)
-
-
-@op(namespaces=("_private",), name="_nll_loss_2d", node="NllLoss2DBackward0", check=_check_nll)
-def _nll_loss_2d(input, target: Array, weight: Array | None = None, ignore_index=-100, reduction="mean"):
-    """The negative log-likelihood of a label for each pixel."""
-    return _nll_loss.operator.body(input, target, weight, ignore_index, reduction)
+    return _nll_loss(input, target, weight, ignore_index, reduction, input._spec.ndim)
 
 
 @composite(namespaces=_F)
@@ -205,43 +218,67 @@ def cross_entropy(
     reduction = check_reduction(legacy_reduction(size_average, reduce, reduction))
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
-    axis = 0 if input.dim() == 1 else 1
-    if target._spec.shape == input._spec.shape and target.is_floating_point():
-        return _soft_cross_entropy(input, target, weight, reduction, label_smoothing, axis)
+    axis = 0 if input._spec.ndim == 1 else 1
     log_probability = Tensor.log_softmax(input, axis)
+    if target._spec.shape == input._spec.shape and target.is_floating_point():
+        return _soft_cross_entropy(log_probability, target, weight, reduction, float(label_smoothing), axis)
     if label_smoothing == 0.0:
-        return nll_loss(log_probability, target, weight, None, ignore_index, None, reduction)
-    return _smoothed(log_probability, target, weight, ignore_index, reduction, label_smoothing, axis)
+        return _nll_loss(log_probability, target, weight, ignore_index, reduction, input._spec.ndim)
+    return _smoothed(log_probability, target, weight, ignore_index, reduction, float(label_smoothing))
 
 
-def _soft_cross_entropy(input, target, weight, reduction, label_smoothing, axis):
-    classes = input.shape[axis]
+def _class_weights(x: Any, weight: Any, axis: int) -> Any:
+    """Weighted log-probabilities."""
+    if weight is None:
+        return x
+    return lax.mul(x, lax.broadcast_in_dim(convert(weight, x.dtype), x.shape, (axis,)))
+
+
+def _soft_node(reduction: str, **_: Any) -> str:
+    return "DivBackward1" if reduction == "mean" else "NegBackward0"
+
+
+@op(namespaces=("_private",), name="_soft_cross_entropy", node=_soft_node)
+def _soft_cross_entropy(input, target: Array, weight: Array | None, reduction, label_smoothing, axis):
+    """The cross entropy of log-probabilities with probabilities."""
+    result = np.promote_types(input.dtype, target.dtype)
+    x, t = (widened(convert(a, result)) for a in (input, target))
+    classes = x.shape[axis]
+    if weight is not None and weight.shape != (classes,):
+        raise RuntimeError(
+            "cross_entropy: weight tensor should be defined either for all "
+            f"{classes} classes or no classes but got weight tensor of shape: {list(weight.shape)}"
+        )
     if label_smoothing > 0.0:
-        target = target * (1 - label_smoothing) + label_smoothing / classes
-    terms = Tensor.log_softmax(input, axis) * target
-    if weight is not None:
-        terms = terms * weight.view([-1 if d == axis else 1 for d in range(input.dim())])
+        t = lax.add(
+            lax.mul(t, np.asarray(1 - label_smoothing, t.dtype)), np.asarray(label_smoothing / classes, t.dtype)
+        )
+    terms = _class_weights(lax.mul(x, t), weight, axis)
     if reduction == "none":
-        return -terms.sum(axis)
-    total = -terms.sum()
-    return total if reduction == "sum" else total / (input.numel() / classes)
-
-
-def _smoothed(log_probability, target, weight, ignore_index, reduction, label_smoothing, axis):
-    classes = log_probability.shape[axis]
-    nll = nll_loss(log_probability, target, weight, None, ignore_index, None, reduction)
-    scaled = log_probability
-    if weight is not None:
-        scaled = scaled * weight.view([-1 if d == axis else 1 for d in range(scaled.dim())])
-    smooth = -scaled.sum(axis)
-    ignored = target == ignore_index
-    smooth = smooth.masked_fill(ignored, 0.0)
+        return convert(lax.neg(lax.reduce_sum(terms, (axis,))), result)
+    total = lax.neg(lax.reduce_sum(terms, tuple(range(x.ndim))))
     if reduction == "mean":
-        if weight is not None:
-            counted = weight.gather(0, target.masked_fill(ignored, 0).flatten()).masked_fill(ignored.flatten(), 0.0)
-            smooth = smooth.sum() / counted.sum()
-        else:
-            smooth = smooth.sum() / (~ignored).sum().to(smooth.dtype)
-    elif reduction == "sum":
-        smooth = smooth.sum()
-    return (1 - label_smoothing) * nll + (label_smoothing / classes) * smooth
+        total = lax.div(total, np.asarray(x.size / classes if classes else 0, x.dtype))
+    return convert(total, result)
+
+
+@op(namespaces=("_private",), name="_smoothed", node="AddBackward0", check=_check_nll)
+def _smoothed(input, target: Array, weight: Array | None, ignore_index, reduction, label_smoothing):
+    """The negative log-likelihood of the labels, mixed with that of all classes alike."""
+    target = _single(input, target)
+    _check_nll_shapes(input, target, weight)
+    x, axis = widened(input), 0 if input.ndim == 1 else 1
+    labels = convert(target, np.int64)
+    keep = lax.ne(labels, lax.full_like(labels, ignore_index))
+    each = _each_weight(labels, keep, weight, x.dtype)
+    exact = _nll(x, labels, each, keep, reduction, axis)
+    smooth = lax.neg(lax.reduce_sum(_class_weights(x, weight, axis), (axis,)))
+    smooth = lax.select(keep, smooth, lax.full_like(smooth, 0))
+    if reduction != "none":
+        every = tuple(range(smooth.ndim))
+        smooth = lax.reduce_sum(smooth, every)
+        if reduction == "mean":
+            smooth = lax.div(smooth, lax.reduce_sum(each, every))
+    kept, shared = 1 - label_smoothing, label_smoothing / x.shape[axis]
+    mixed = lax.add(lax.mul(exact, np.asarray(kept, x.dtype)), lax.mul(smooth, np.asarray(shared, x.dtype)))
+    return convert(mixed, input.dtype)

@@ -588,19 +588,8 @@ def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
 
 
 @composite(namespaces=("torch",))
-def norm_except_dim(v, pow=2, dim=0):
-    """The ``pow``-norms of the parts of ``v`` at each position of ``dim`` (-1: of all of it), the other sizes being one."""
-    if dim == -1:
-        return v.norm(pow)
-    last = v.dim() - 1
-    if dim not in (0, last):
-        return norm_except_dim(v.transpose(0, dim), pow, 0).transpose(0, dim)
-    rows = v.reshape(v.shape[0], -1) if dim == 0 else v.reshape(-1, v.shape[last])
-    size = [v.shape[d] if d == dim else 1 for d in range(v.dim())]
-    return rows.norm(pow, 1 if dim == 0 else 0).view(size)
-
-
-@composite(namespaces=("torch",))
 def _weight_norm(v, g, dim=0):
     """``g * v / |v|``, the norm taken over all dimensions but ``dim`` (arXiv:1602.07868)."""
+    from torchlike._ops.torch_names import norm_except_dim
+
     return v * (g / norm_except_dim(v, 2, dim))

@@ -8,46 +8,34 @@ derivative with respect to a complex input ``x + iy`` is the conjugate Wirtinger
 from __future__ import annotations
 
 import functools
-import itertools
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torchlike._tensor.tensor import Tensor
-from torchlike.autograd import forward_ad
+from torchlike.autograd._jacobians import (
+    Check,
+    GradcheckError,
+    analytical_jacobians,
+    as_tuple,
+    differentiable_of,
+    forward_derivatives,
+    forward_jacobians,
+    get_analytical_jacobian,
+    get_numerical_jacobian,
+    get_numerical_jacobian_wrt_specific_input,
+    is_inexact,
+    leaves_of,
+    numerical_derivative,
+    numerical_jacobian,
+)
 
 __all__ = [
     "gradcheck", "gradgradcheck", "GradcheckError", "get_numerical_jacobian", "get_analytical_jacobian",
     "get_numerical_jacobian_wrt_specific_input",
 ]  # fmt: skip
 
-
-class GradcheckError(RuntimeError):
-    """Raised by ``gradcheck`` and ``gradgradcheck`` where a check fails."""
-
-
-_PRIVATE = (
-    "`{}` was part of PyTorch's private API and not meant to be exposed. We are deprecating it and it will be removed in a "
-    "future version of PyTorch. If you have a specific use for this or feature request for this to be a stable API, please file "
-    "us an issue at https://github.com/pytorch/pytorch/issues/new"
-)
-
-FAILED_NONDET_MSG = """\n
-NOTE: If your op relies on non-deterministic operations i.e., it is listed here:
-https://pytorch.org/docs/stable/generated/torch.use_deterministic_algorithms.html
-this failure might be expected.
-
-If you are adding a new operator, please file an issue and then use one of the
-workarounds. The workaround depends on how your test invokes gradcheck/gradgradcheck.
-If the test
-- manually invokes gradcheck/gradgradcheck, then call gradcheck/gradgradcheck
-  with `nondet_tol=<tol>` as a keyword argument.
-- is OpInfo-based (e.g., in test_ops_gradients.py), then modify the OpInfo for the test
-  to have `gradcheck_nondet_tol=<tol>`.
-- is a Module test (e.g., in common_nn.py), then modify the corresponding
-  module_test entry to have `gradcheck_nondet_tol=<tol>`
-"""
 
 FAILED_BATCHED_GRAD_MSG = """
 gradcheck or gradgradcheck failed while testing batched gradient computation.
@@ -92,247 +80,6 @@ If the test
 UNDEFINED = 'Please look at "Notes about undefined output gradients" in "tools/autograd/derivatives.yaml"'
 
 
-@dataclass
-class _Check:
-    """A function, the point at which it is checked, and how."""
-
-    func: Callable
-    inputs: tuple
-    eps: float = 1e-6
-    atol: float = 1e-5
-    rtol: float = 1e-3
-    nondet_tol: float = 0.0
-    check_grad_dtypes: bool = False
-    forward: bool = False
-    #: Which outputs (inputs, in forward mode) are really complex, and whether their imaginary parts are being looked at.
-    complex_indices: Sequence[int] = ()
-    test_imag: bool = False
-
-    def call(self) -> tuple:
-        return _as_tuple(self.func(*self.inputs))
-
-
-def _as_tuple(x: Any) -> tuple:
-    return x if isinstance(x, tuple) else tuple(x) if isinstance(x, list) else (x,)
-
-
-def _differentiable(outputs: Any) -> tuple[Tensor, ...]:
-    return tuple(o for o in _as_tuple(outputs) if o.requires_grad)
-
-
-def _leaves(inputs: tuple) -> list[tuple[int, Tensor]]:
-    """The inputs that require a gradient, each with its position."""
-    return [(i, t) for i, t in enumerate(inputs) if isinstance(t, Tensor) and t.requires_grad]
-
-
-def _is_inexact(t: Any) -> bool:
-    return isinstance(t, Tensor) and (t.is_floating_point() or t.is_complex())
-
-
-# By finite differences.
-
-
-def _central_difference(check: _Check, entry: Tensor, step: Any, length: float, where: str) -> list[Tensor]:
-    """``(f(x + step) - f(x - step)) / (2 length)`` for each output; ``entry`` is the part of an input that is changed."""
-    original = entry.clone()
-    entry.copy_(original - step)
-    below = [out.clone() for out in check.call()]
-    entry.copy_(original + step)
-    above = [out.clone() for out in check.call()]
-    entry.copy_(original)
-    for a, b in zip(below, above):
-        for what in ("shape", "dtype"):
-            if getattr(a, what) != getattr(b, what):
-                raise AssertionError(
-                    f"Expected `func` to return outputs with the same {what} when inputs are perturbed {where}by {check.eps}, "
-                    f"but got: {what}s {getattr(a, what)} and {getattr(b, what)}."
-                )
-    return [((b - a) / (2 * length)).detach().reshape(-1) for a, b in zip(below, above)]
-
-
-def _numerical_derivative(check: _Check, t: Tensor, entry: Tensor, step: Any, where: str = "") -> list[Tensor]:
-    """The derivative of each output along ``step``; along a pair of steps, real and imaginary, for a complex input."""
-    real, imag = step if isinstance(step, tuple) else (step, step)
-    along = _central_difference(check, entry, real, check.eps, where)
-    if not t.is_complex():
-        return along
-    return [x + y * 1j for x, y in zip(along, _central_difference(check, entry, imag * 1j, check.eps, where))]
-
-
-def _numerical_jacobian(check: _Check, t: Tensor, outputs: tuple) -> tuple[Tensor, ...]:
-    """For each differentiable kind of output the matrix of its derivatives, a row for each element of ``t``."""
-    import torchlike as torch
-
-    data = t.data  # writes to it are hidden from the tape
-    rows: list[list[Tensor]] = []
-    for index in itertools.product(*[range(n) for n in t.shape]):
-        rows.append(_numerical_derivative(check, t, data[index], check.eps, f"on index {index} "))
-    result = []
-    for k, out in enumerate(outputs):
-        if _is_inexact(out):
-            dtype = t.dtype if t.is_complex() else out.dtype
-            columns = [row[k].to(dtype) for row in rows]
-            result.append(torch.stack(columns) if columns else torch.zeros((0, out.numel()), dtype=dtype))
-    return tuple(result)
-
-
-def get_numerical_jacobian_wrt_specific_input(
-    fn: Callable, input_idx: int, inputs: tuple, outputs: tuple, eps: float, input: Any = None, is_forward_ad: bool = False
-) -> tuple[Tensor, ...]:  # fmt: skip
-    """The Jacobian of ``fn`` with respect to one input, by finite differences: for each output a matrix, with a row for each
-    element of the input."""
-    t = inputs[input_idx] if input is None else input
-    if not t.requires_grad:
-        raise AssertionError("Expected input to have requires_grad=True")
-    return _numerical_jacobian(_Check(fn, _as_tuple(inputs), eps=eps, forward=is_forward_ad), t, outputs)
-
-
-def get_numerical_jacobian(
-    fn: Callable, inputs: Any, target: Any = None, eps: float = 1e-3, grad_out: float = 1.0
-) -> tuple[Tensor, ...]:
-    """Deprecated: the Jacobian of the first output of ``fn(inputs)`` by finite differences."""
-    warnings.warn(_PRIVATE.format("get_numerical_jacobian"), FutureWarning, stacklevel=2)
-    if grad_out != 1.0:
-        raise ValueError(
-            "Expected grad_out to be 1.0. get_numerical_jacobian no longer supports values of grad_out != 1.0."
-        )
-    check = _Check(lambda *points: fn(points), _as_tuple(inputs), eps=eps)
-    outputs = check.call()
-    if any(o.is_complex() for o in outputs):
-        raise ValueError(
-            "Expected output to be non-complex. get_numerical_jacobian no longer supports functions that return complex outputs."
-        )
-    targets = check.inputs if target is None else _as_tuple(target)
-    return tuple(_numerical_jacobian(check, t, outputs)[0] for _, t in _leaves(targets))
-
-
-# By backward.
-
-
-def _gradient_of(output: Tensor, inputs: tuple) -> Callable[[Tensor], tuple]:
-    from torchlike import autograd
-
-    leaves = [t for _, t in _leaves(inputs)]
-    return lambda g: autograd.grad(output, leaves, g, retain_graph=True, allow_unused=True)
-
-
-def _columns(output: Tensor, inputs: tuple, vector: Tensor | None) -> list[list[Any]]:
-    """For each input its gradients from each element of the output, or from the one gradient ``vector``."""
-    import torchlike as torch
-
-    gradient = _gradient_of(output, inputs)
-    if vector is not None:
-        given = [vector.reshape(output.shape)]
-    else:
-        given = []
-        for j in range(output.numel()):
-            unit = torch.zeros(output.numel(), dtype=output.dtype, device=output.device)
-            unit[j] = 1.0
-            given.append(unit.reshape(output.shape))
-    results = [gradient(g) for g in given]
-    return [list(column) for column in zip(*results)] if results else [[] for _ in _leaves(inputs)]
-
-
-def _stacked(columns: list[list[Any]], inputs: tuple, width: int) -> tuple[list[Tensor], bool, bool]:
-    """Each input's gradients as the columns of a matrix, and whether their sizes and their dtypes are the input's."""
-    import torchlike as torch
-
-    matrices, sizes_ok, dtypes_ok = [], True, True
-    for (_, t), grads in zip(_leaves(inputs), columns):
-        made = []
-        for g in grads:
-            if g is None:
-                made.append(torch.zeros(t.numel(), dtype=t.dtype, device=t.device))
-                continue
-            sizes_ok = sizes_ok and g.size() == t.size()
-            dtypes_ok = dtypes_ok and (g.size() != t.size() or g.dtype == t.dtype)
-            if g.numel() != t.numel():
-                raise AssertionError(f"Expected out_jacobian column to have {g.numel()} elements, but got {t.numel()}")
-            made.append(g.reshape(-1).to(t.dtype))
-        matrices.append(torch.stack(made, dim=1) if made else torch.zeros((t.numel(), width), dtype=t.dtype))
-    return matrices, sizes_ok, dtypes_ok
-
-
-def _analytical_jacobians(check: _Check, output: Tensor, vector: Tensor | None = None) -> list[Tensor]:
-    """For each input the matrix of derivatives of the output, a column for each element of it; computed twice."""
-    width = 1 if vector is not None else output.numel()
-    first, sizes_ok, dtypes_ok = _stacked(_columns(output, check.inputs, vector), check.inputs, width)
-    second, _, _ = _stacked(_columns(output, check.inputs, vector), check.inputs, width)
-    if not dtypes_ok and check.check_grad_dtypes:
-        raise GradcheckError("Gradient has dtype mismatch")
-    if not sizes_ok:
-        raise GradcheckError("Analytical gradient has incorrect size")
-    if any(a.numel() and (a - b).abs().max() > check.nondet_tol for a, b in zip(first, second)):
-        raise GradcheckError(
-            "Backward is not reentrant, i.e., running backward with same input and grad_output multiple times gives different "
-            f"values, although analytical gradient matches numerical gradient.The tolerance for nondeterminism was "
-            f"{check.nondet_tol}." + FAILED_NONDET_MSG
-        )
-    return first
-
-
-def get_analytical_jacobian(
-    inputs: Any, output: Tensor, nondet_tol: float = 0.0, grad_out: float = 1.0
-) -> tuple[tuple[Tensor, ...], bool, bool, bool]:
-    """Deprecated: the Jacobian of ``output`` by ``backward``, and whether it came out the same twice, in the right sizes and
-    the right dtypes."""
-    warnings.warn(_PRIVATE.format("get_analytical_jacobian"), FutureWarning, stacklevel=2)
-    if grad_out != 1.0:
-        raise ValueError(
-            "Expected grad_out to be 1.0. get_analytical_jacobian no longer supports values of grad_out != 1.0."
-        )
-    if output.is_complex():
-        raise ValueError(
-            "Expected output to be non-complex. get_analytical_jacobian no longer supports functions that return complex outputs."
-        )
-    inputs = _as_tuple(inputs)
-    first, sizes_ok, dtypes_ok = _stacked(_columns(output, inputs, None), inputs, output.numel())
-    second, _, _ = _stacked(_columns(output, inputs, None), inputs, output.numel())
-    reentrant = all(not a.numel() or bool((a - b).abs().max() <= nondet_tol) for a, b in zip(first, second))
-    return tuple(first), reentrant, sizes_ok, dtypes_ok
-
-
-# By forward mode.
-
-
-def _forward_derivatives(check: _Check, tangents: Sequence[Any]) -> list[Tensor]:
-    """The tangents of the inexact outputs where each input that requires a gradient has the given tangent (None: zeros)."""
-    import torchlike as torch
-
-    with forward_ad.dual_level():
-        points = list(check.inputs)
-        for (i, t), tangent in zip(_leaves(check.inputs), tangents):
-            points[i] = forward_ad.make_dual(t.detach(), torch.zeros_like(t) if tangent is None else tangent)
-        results = []
-        for out in _as_tuple(check.func(*points)):
-            if not _is_inexact(out):
-                continue
-            primal, tangent = forward_ad.unpack_dual(out)
-            if tangent is not None and check.check_grad_dtypes and primal.is_complex() != tangent.is_complex():
-                raise GradcheckError("Forward AD gradient has dtype mismatch.")
-            results.append((torch.zeros_like(primal) if tangent is None else tangent).detach().reshape(-1))
-    return results
-
-
-def _forward_jacobians(check: _Check, vectors: Sequence[Tensor] | None = None) -> list[list[Tensor]]:
-    """For each input, for each output the matrix of derivatives, or its product with the input's vector."""
-    import torchlike as torch
-
-    leaves = _leaves(check.inputs)
-    if any(t.is_complex() for _, t in leaves):
-        raise ValueError("Expected inputs to be non-complex for _get_analytical_jacobian_forward_ad.")
-    result = []
-    for k, (_, t) in enumerate(leaves):
-        if vectors is not None:
-            directions = [vectors[k].reshape(t.shape)]
-        else:
-            directions = [row.reshape(t.shape) for row in torch.eye(t.numel(), dtype=t.dtype)]
-        rows = [_forward_derivatives(check, [d if j == k else None for j in range(len(leaves))]) for d in directions]
-        by_output = zip(*rows)
-        result.append([c[0] if vectors is not None else torch.stack(list(c)) for c in by_output])
-    return result
-
-
 # The comparisons.
 
 
@@ -343,7 +90,7 @@ def _close(a: Tensor, b: Tensor, rtol: float, atol: float) -> bool:
     return torch.allclose(a.to(dtype), b.to(dtype), rtol, atol)
 
 
-def _mismatch(check: _Check, analytical: Tensor, numerical: Tensor, output: int, input: int) -> str:
+def _mismatch(check: Check, analytical: Tensor, numerical: Tensor, output: int, input: int) -> str:
     part = "imaginary" if check.test_imag else "real"
     prefix = ""
     if (input if check.forward else output) in check.complex_indices:
@@ -355,32 +102,32 @@ def _mismatch(check: _Check, analytical: Tensor, numerical: Tensor, output: int,
     )
 
 
-def _check_no_differentiable_outputs(check: _Check, outputs: tuple) -> None:
-    for _, t in _leaves(check.inputs):
-        for matrix in _numerical_jacobian(check, t, outputs):
+def _check_no_differentiable_outputs(check: Check, outputs: tuple) -> None:
+    for _, t in leaves_of(check.inputs):
+        for matrix in numerical_jacobian(check, t, outputs):
             if (matrix != 0).any():
                 raise GradcheckError("Numerical gradient for function expected to be zero")
 
 
-def _check_slowly(check: _Check) -> None:
+def _check_slowly(check: Check) -> None:
     """Compare whole Jacobians."""
     outputs = check.call()
-    if not _differentiable(outputs):
+    if not differentiable_of(outputs):
         _check_no_differentiable_outputs(check, outputs)
         return
     if not check.forward and any(o.is_complex() for o in outputs):
         raise ValueError(
             "Expected output to be non-complex. get_numerical_jacobian no longer supports functions that return complex outputs."
         )
-    leaves = _leaves(check.inputs)
-    numerical = [_numerical_jacobian(check, t, outputs) for _, t in leaves]
-    inexact = [o for o in outputs if _is_inexact(o)]
+    leaves = leaves_of(check.inputs)
+    numerical = [numerical_jacobian(check, t, outputs) for _, t in leaves]
+    inexact = [o for o in outputs if is_inexact(o)]
     kept = [k for k, o in enumerate(inexact) if o.requires_grad]
     if check.forward:
-        found = _forward_jacobians(check)
+        found = forward_jacobians(check)
         analytical = [[found[j][k] for j in range(len(leaves))] for k in kept]
     else:
-        analytical = [_analytical_jacobians(check, o) for o in _differentiable(outputs)]
+        analytical = [analytical_jacobians(check, o) for o in differentiable_of(outputs)]
     for i, k in enumerate(kept):
         for j in range(len(leaves)):
             a, n = analytical[i][j], numerical[j][k]
@@ -400,13 +147,13 @@ def _real(dtype: Any) -> Any:
     return dtype.to_real() if dtype.is_complex else dtype
 
 
-def _check_fast(check: _Check) -> None:
+def _check_fast(check: Check) -> None:
     """Compare ``v @ J @ u`` for random vectors."""
     import torchlike as torch
 
     outputs = check.call()
-    leaves = _leaves(check.inputs)
-    differentiable = _differentiable(outputs)
+    leaves = leaves_of(check.inputs)
+    differentiable = differentiable_of(outputs)
     generator = torch.Generator()
     us: list[Any] = []
     for _, t in leaves:
@@ -417,15 +164,15 @@ def _check_fast(check: _Check) -> None:
         tuple(check.eps * p.reshape(t.shape) for p in u) if isinstance(u, tuple) else check.eps * u.reshape(t.shape)
         for (_, t), u in zip(leaves, us)
     ]
-    pushed = [_numerical_derivative(check, t, t.data, step) for (_, t), step in zip(leaves, steps)]
+    pushed = [numerical_derivative(check, t, t.data, step) for (_, t), step in zip(leaves, steps)]
     pushed = [[d for d, o in zip(row, outputs) if o.requires_grad] for row in pushed]
     if not differentiable and not check.forward:
         _check_no_differentiable_outputs(check, outputs)
     for k, output in enumerate(differentiable):
         if check.forward:
-            pulled = [row[k] for row in _forward_jacobians(check, us)]
+            pulled = [row[k] for row in forward_jacobians(check, us)]
         else:
-            pulled = [_contracted(m, u) for m, u in zip(_analytical_jacobians(check, output, vs[k]), us)]
+            pulled = [_contracted(m, u) for m, u in zip(analytical_jacobians(check, output, vs[k]), us)]
         for j, u in enumerate(us):
             numerical = pushed[j][k] if check.forward else (vs[k] * pushed[j][k]).sum()
             atol = check.atol * _total(u) * (1.0 if check.forward else float(vs[k].sum()))
@@ -446,13 +193,13 @@ def _contracted(matrix: Tensor, u: Any) -> Tensor:
     return column.dot(u)
 
 
-def _slow_details(check: _Check, outputs: tuple, j: int, k: int) -> str:
+def _slow_details(check: Check, outputs: tuple, j: int, k: int) -> str:
     """The whole Jacobians behind a mismatch of their products."""
-    numerical = _numerical_jacobian(check, _leaves(check.inputs)[j][1], outputs)[k]
+    numerical = numerical_jacobian(check, leaves_of(check.inputs)[j][1], outputs)[k]
     if check.forward:
-        analytical = _forward_jacobians(check)[j][k]
+        analytical = forward_jacobians(check)[j][k]
     else:
-        analytical = _analytical_jacobians(replace(check, nondet_tol=float("inf")), outputs[k])[j]
+        analytical = analytical_jacobians(replace(check, nondet_tol=float("inf")), outputs[k])[j]
     text = (
         "\nThe above quantities relating the numerical and analytical jacobians are computed \n"
         "in fast mode. See: https://github.com/pytorch/pytorch/issues/53876 for more background \n"
@@ -466,7 +213,7 @@ def _slow_details(check: _Check, outputs: tuple, j: int, k: int) -> str:
 
 def _part_of_outputs(func: Callable, part: str) -> Callable:
     """The function with the real or imaginary part of each complex output."""
-    return lambda *points: tuple(getattr(o, part) if o.is_complex() else o for o in _as_tuple(func(*points)))
+    return lambda *points: tuple(getattr(o, part) if o.is_complex() else o for o in as_tuple(func(*points)))
 
 
 def _part_of_inputs(func: Callable, indices: Sequence[int], inputs: tuple, part: str) -> Callable:
@@ -477,16 +224,16 @@ def _part_of_inputs(func: Callable, indices: Sequence[int], inputs: tuple, part:
         for i in indices:
             whole = inputs[i]
             full[i] = points[i] + whole.imag * 1j if part == "real" else whole.real + points[i] * 1j
-        return _as_tuple(func(*full))
+        return as_tuple(func(*full))
 
     return of_parts
 
 
-def _run(check: _Check, compare: Callable[[_Check], None], backward: bool, forward: bool, undefined: bool) -> None:
+def _run(check: Check, compare: Callable[[Check], None], backward: bool, forward: bool, undefined: bool) -> None:
     outputs = check.call()
     if backward:
         if any(o.is_complex() for o in outputs):
-            indices = [i for i, o in enumerate(_differentiable(outputs)) if o.is_complex()]
+            indices = [i for i, o in enumerate(differentiable_of(outputs)) if o.is_complex()]
             for part in ("imag", "real"):
                 func = _part_of_outputs(check.func, part)
                 compare(replace(check, func=func, complex_indices=indices, test_imag=part == "imag"))
@@ -513,18 +260,18 @@ def _leaf_of(part: Tensor, whole: Tensor) -> Tensor:
     return part.detach().clone().requires_grad_(whole.requires_grad)
 
 
-def _check_undefined_tangents(check: _Check) -> None:
+def _check_undefined_tangents(check: Check) -> None:
     """A tangent of zeros and no tangent must give the same."""
     import torchlike as torch
 
-    leaves = _leaves(check.inputs)
+    leaves = leaves_of(check.inputs)
     generator = torch.Generator()
     vectors = [_random_vector(t.numel(), t.dtype, generator).reshape(t.shape) for _, t in leaves]
     for k, (i, t) in enumerate(leaves):
-        with_zeros = _forward_derivatives(check, [None if j == k else v for j, v in enumerate(vectors)])
+        with_zeros = forward_derivatives(check, [None if j == k else v for j, v in enumerate(vectors)])
         plain = tuple(t.detach() if j == i else x for j, x in enumerate(check.inputs))
         others = [v for j, v in enumerate(vectors) if j != k]
-        without = _forward_derivatives(replace(check, inputs=plain), others)
+        without = forward_derivatives(replace(check, inputs=plain), others)
         for index, (a, b) in enumerate(zip(with_zeros, without)):
             if not torch.allclose(a, b):
                 raise GradcheckError(
@@ -533,12 +280,12 @@ def _check_undefined_tangents(check: _Check) -> None:
                 )  # fmt: skip
 
 
-def _check_batched(check: _Check, output: Tensor, index: int) -> None:
+def _check_batched(check: Check, output: Tensor, index: int) -> None:
     """A batch of gradients must give what they give one by one."""
     import torchlike as torch
     from torchlike import autograd
 
-    leaves = [t for _, t in _leaves(check.inputs)]
+    leaves = [t for _, t in leaves_of(check.inputs)]
     given = [torch.randn_like(output) for _ in range(2)]
 
     def pulled(g: Tensor, batched: bool) -> list[Tensor]:
@@ -563,7 +310,7 @@ def _check_scales_with_output(outputs: tuple, inputs: tuple, masked: Any) -> Non
     import torchlike as torch
     from torchlike import autograd
 
-    leaves = [t for _, t in _leaves(inputs)]
+    leaves = [t for _, t in leaves_of(inputs)]
     if not leaves:
         raise GradcheckError("no Tensors requiring grad found in input")
     grads = autograd.grad(outputs, leaves, [torch.zeros_like(o) for o in outputs], allow_unused=True)
@@ -582,18 +329,18 @@ def _check_scales_with_output(outputs: tuple, inputs: tuple, masked: Any) -> Non
                 raise GradcheckError(f"grad is incorrect {what}")
 
 
-def _check_undefined_gradients(check: _Check, outputs: tuple) -> None:
+def _check_undefined_gradients(check: Check, outputs: tuple) -> None:
     """Gradients that do not arrive must count as zeros."""
-    leaves = [t for _, t in _leaves(check.inputs)]
+    leaves = [t for _, t in leaves_of(check.inputs)]
     if not leaves:
         raise GradcheckError("no Tensors requiring grad found in input")
 
     def outputs_without(index: int | None) -> list[Tensor]:
-        results = _differentiable(check.func(*check.inputs))
+        results = differentiable_of(check.func(*check.inputs))
         return [_without_gradient(o) if index is None or i == index else o for i, o in enumerate(results)]
 
     indices: list[int | None] = [None]
-    if len(_differentiable(check.func(*check.inputs))) > 1:
+    if len(differentiable_of(check.func(*check.inputs))) > 1:
         indices += range(len(outputs))
     for index in indices:
         _expect_zeros(outputs_without(index), leaves)
@@ -649,7 +396,7 @@ def _expect_zeros(outputs: list[Tensor], leaves: list[Tensor]) -> None:
 def _check_inputs(inputs: tuple) -> None:
     import torchlike as torch
 
-    leaves = _leaves(inputs)
+    leaves = leaves_of(inputs)
     for i, t in leaves:
         if t.dtype not in (torch.float64, torch.complex128):
             warnings.warn(
@@ -706,7 +453,7 @@ def gradcheck(
         raise AssertionError("Setting check_batched_grad=True requires check_backward_ad to be True")
     if check_batched_forward_grad and not check_forward_ad:
         raise AssertionError("Setting check_batched_forward_grad=True requires check_forward_ad to be True")
-    check = _Check(func, _as_tuple(inputs), eps, atol, rtol, nondet_tol, check_grad_dtypes)
+    check = Check(func, as_tuple(inputs), eps, atol, rtol, nondet_tol, check_grad_dtypes)
     run = functools.partial(
         _check_all, check, fast_mode=fast_mode, backward=check_backward_ad, forward=check_forward_ad,
         undefined=check_undefined_grad, batched=check_batched_grad, masked=masked,
@@ -722,10 +469,10 @@ def gradcheck(
 
 
 def _check_all(
-    check: _Check, *, fast_mode: bool, backward: bool, forward: bool, undefined: bool, batched: bool, masked: Any
+    check: Check, *, fast_mode: bool, backward: bool, forward: bool, undefined: bool, batched: bool, masked: Any
 ) -> None:
     _check_inputs(check.inputs)
-    outputs = _differentiable(check.func(*check.inputs))
+    outputs = differentiable_of(check.func(*check.inputs))
     _run(check, _check_fast if fast_mode else _check_slowly, backward, forward, undefined)
     if not backward:
         return
@@ -763,18 +510,18 @@ def gradgradcheck(
         raise AssertionError("Setting check_undefined_grad=True requires check_rev_over_rev to be True")
     if check_batched_grad and not check_rev_over_rev:
         raise AssertionError("Setting check_batched_grad=True requires check_rev_over_rev to be True")
-    inputs = _as_tuple(inputs)
+    inputs = as_tuple(inputs)
     if grad_outputs is None:
-        outputs = _differentiable(func(*inputs))
+        outputs = differentiable_of(func(*inputs))
         grad_outputs = tuple(_random_gradient(o, gen_non_contig_grad_outputs) for o in outputs)
-    grad_outputs = _as_tuple(grad_outputs)
+    grad_outputs = as_tuple(grad_outputs)
     n = len(grad_outputs)
-    leaves = {i for i, _ in _leaves(inputs)}
-    given = {i for i, _ in _leaves(grad_outputs)}
+    leaves = {i for i, _ in leaves_of(inputs)}
+    given = {i for i, _ in leaves_of(grad_outputs)}
 
     def gradient(*args: Any) -> tuple:
         points = tuple(t.requires_grad_() if i in leaves else t for i, t in enumerate(args[:-n]))
-        outs = _differentiable(func(*points))
+        outs = differentiable_of(func(*points))
         grads = tuple(t.requires_grad_() if i in given else t for i, t in enumerate(args[-n:]))
         wanted = tuple(t for i, t in enumerate(points) if i in leaves)
         results = autograd.grad(outs, wanted, grads, create_graph=True, allow_unused=True)
@@ -793,20 +540,10 @@ def _random_gradient(output: Tensor, non_contiguous: bool) -> Tensor:
     import torchlike as torch
 
     shape = (*output.shape, 2) if non_contiguous and output.numel() > 1 else output.shape
-    dtype = output.dtype if _is_inexact(output) else torch.float64
+    dtype = output.dtype if is_inexact(output) else torch.float64
     real = torch.rand(shape, dtype=_real(dtype)) * 2 - 1
     made = torch.complex(real, torch.rand(shape, dtype=_real(dtype)) * 2 - 1) if dtype.is_complex else real
     return (made if shape == output.shape else made[..., 0]).detach().requires_grad_()
-
-
-def _iter_tensors(x: Any, only_requiring_grad: bool = False) -> Iterator[Tensor]:
-    """The tensors in nested containers."""
-    if isinstance(x, Tensor):
-        if x.requires_grad or not only_requiring_grad:
-            yield x
-    elif isinstance(x, (tuple, list)):
-        for item in x:
-            yield from _iter_tensors(item, only_requiring_grad)
 
 
 GradcheckError.__module__ = gradcheck.__module__ = gradgradcheck.__module__ = "torch.autograd.gradcheck"

@@ -219,7 +219,7 @@ class CUDAGraph:
 class graph:
     """Not there: see :class:`CUDAGraph`."""
 
-    def __init__(self, cuda_graph: Any, pool: Any = None, stream: Any = None, capture_error_mode: str = "global"):
+    def __init__(self, cuda_graph: Any, pool: Any = None, stream: Any = None, capture_error_mode: str = "global"):  # noqa: F811
         if stream is None:
             Stream()
         CUDAGraph()
