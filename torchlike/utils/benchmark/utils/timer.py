@@ -82,7 +82,7 @@ class Timer:
         if global_setup:
             raise ValueError(
                 f"global_setup is C++ only, got `{global_setup}`. Most likely this code can simply be moved to `setup`."
-            )  # noqa: E501
+            )
         self._globals = dict(globals or {})
         self._timer = timer
         stmt, setup = (textwrap.dedent(s).strip() for s in (stmt, setup))
