@@ -19,7 +19,7 @@ import numpy as np
 from torchlike._engine.instance import Instance, Kernel, conjugate, instance_of, transpose_of_inputs
 from torchlike._engine.trace import record, threads
 from torchlike._engine.value import Spec, Value, concrete
-from torchlike._tape.names import ARITHMETIC, SAVE_INDICES, SAVE_RESULT, TENSORS_OF_NUMBERS, gradient_name
+from torchlike._tape.names import ARITHMETIC, SAVED, TENSORS_OF_NUMBERS, gradient_name
 
 Edge = tuple[Any, int]
 
@@ -289,10 +289,12 @@ class OpNode(Node):
     @classmethod
     def checked(cls, instance: Instance) -> tuple[int, ...]:
         """The inputs and outputs of an instance that its nodes save, as PyTorch's nodes of this name do."""
-        name = cls.__name__
-        if name not in SAVE_RESULT and name not in SAVE_INDICES:
-            return instance.checked
-        return (len(instance.inputs) + (name in SAVE_INDICES),)
+        n = len(instance.inputs)
+        operands = tuple(p for p in instance.checked if p < n)
+        first = (0,) if isinstance(instance.inputs[0], Spec) else ()
+        places = {"operands": operands, "self": first, "result": (n,), "indices": (n + 1,)}
+        saved = [p for what in SAVED.get(cls.__name__, ("operands",)) for p in places[what]]
+        return tuple(p for p in saved if p < n + instance.n_out)
 
     def _shown_inputs(self) -> list[int]:
         """The inputs that have a place in PyTorch's node: what could be differentiated, whether or not it is."""

@@ -10,18 +10,29 @@ def _nodes(names: str) -> list[str]:
     return [name if name[-1].isdigit() and "Backward" in name else f"{name}Backward0" for name in names.split()]
 
 
-#: Nodes that save the operator's result rather than its input.
-SAVE_RESULT = frozenset(
-    _nodes(
+#: What nodes save where that is not just the operands that the gradient is computed from: the first operand, the first result,
+#: the indices that come second. These tensors must not be written to before the backward, and others may.
+_SAVED = {
+    ("operands", "result"): "Copysign Hypot IndexReduce PowBackward1 PowBackward2 ScatterReduce Cdist",
+    ("result",): (
         "Cholesky LinalgDet Exp Exp2 Expm1 SpecialNdtri Reciprocal Rsqrt Sigmoid Sqrt Tan Tanh Relu LogSoftmax Softmax "
         "MaskedSoftmax SafeSoftmax EluBackward1 CeluBackward1 LeakyReluBackward1 RreluWithNoiseBackward1"
-    )
-)
+    ),
+    ("indices",): "Max Min Sort SortBackward1 Topk Kthvalue Mode MedianBackward1 NanmedianBackward1",
+    ("self", "result"): (
+        "Amax Amin Cumprod Dist LinalgVectorNorm Logcumsumexp Logsumexp MaxBackward1 MinBackward1 Median Nanmedian Norm "
+        "NormBackward1 Prod ProdBackward1 Sgn Std StdMean"
+    ),
+    ("self", "indices"): "Cummax Cummin",
+    ("self",): (
+        "AvgPool2D AvgPool3D Clamp ClampBackward1 ClampMax ClampMin Gather Hardshrink LeakyRelu NanToNum NativeGroupNorm NllLoss "
+        "NllLoss2D MaxPool2DWithIndices MaxPool3DWithIndices Softshrink Threshold Var VarMean"
+    ),
+    (): "Mean MeanBackward1 Sum SumBackward1",
+}
 
-#: Nodes that save the indices that the operator returns second, and nothing else.
-SAVE_INDICES = frozenset(
-    _nodes("Max Min Sort Topk Kthvalue Mode Cummax Cummin MedianBackward1 NanmedianBackward1 SortBackward1")
-)
+#: For these nodes, what they save.
+SAVED = {name: saved for saved, names in _SAVED.items() for name in _nodes(names)}
 
 #: Operators whose nodes keep even a number that they are applied to, and so have something to free.
 SAVE_NUMBERS = frozenset(("mul", "true_divide"))

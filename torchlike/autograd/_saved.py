@@ -317,6 +317,8 @@ def saved_attribute(node: OpNode, name: str) -> Any:
         op = getattr(instance.kernel.bind, "__self__", None)
         if place is not None and place < n and isinstance(instance.inputs[place], (bool, int, float, complex)):
             return instance.inputs[place]
+        if wanted == "self_sym_sizes":
+            return tuple(instance.inputs[0].shape)
         statics = dict(zip(getattr(op, "statics", ()), instance.static[1])) if names else {}
         if wanted in statics:
             return statics[wanted]
