@@ -11,7 +11,7 @@ import importlib
 MODULES = (
     "arithmetic", "creation", "shape", "memory", "indexing", "elementwise", "bounds", "pairs", "comparison",
     "reduction", "sorting", "joining", "gathering", "statistics", "special_functions", "complex_numbers", "matmul",
-    "activation", "loss", "regression_loss", "normalization", "dropout", "embedding", "convolution", "pooling",
+    "activation", "loss", "regression_loss", "normalization", "layer_normalization", "dropout", "embedding", "convolution", "pooling",
     "adaptive_pooling", "padding", "attention", "rnn", "distance", "margin_loss", "ctc", "resampling", "grids",
     "rearrangement", "pooling_variants", "neural", "torch_names", "random_ops", "factorizations", "orthogonal", "solvers",
     "spectral", "linalg_ops", "einsum", "fft_ops", "stft", "windows", "queries", "copies", "covariance", "amp", "exchange",

@@ -13,7 +13,7 @@ from jax import lax
 from torchlike._ops.bodies import constant, convert, kind, type_name_of, widened
 from torchlike._ops.convolution import listed
 from torchlike._ops.op import composite, op
-from torchlike._ops.pooling import _check_dims_1d, _max_pooled, _max_positions
+from torchlike._ops.pooling import check_dims_1d, max_pooled, max_positions
 from torchlike._ops.sliding_windows import Windows
 from torchlike._tensor.tensor import Tensor
 
@@ -108,7 +108,7 @@ def _check_sizes(name: str, output_size: Sequence[int], n: int) -> None:
 @composite(namespaces=("torch", "nn.functional"))
 def adaptive_avg_pool1d(input, output_size):
     """The means of ``output_size`` windows over (N, C, L) or (C, L)."""
-    _check_dims_1d("adaptive_avg_pool1d", input)
+    check_dims_1d("adaptive_avg_pool1d", input)
     size = (output_size,) if isinstance(output_size, int) else tuple(output_size)
     if len(size) != 1:
         raise RuntimeError(f"adaptive_avg_pool1d() argument 'output_size' should contain one int (got {len(size)})")
@@ -164,12 +164,12 @@ def _max_windows(x: Any, sizes: Sequence[int]) -> tuple[Any, Windows, list[np.nd
         source = np.array([min(start + j, stop - 1) for start, stop in bounds for j in range(k)], np.int64)
         sources.append(source)
         if n != out * k:
-            x = _taken(x, source, lead + i)
+            x = taken(x, source, lead + i)
     k = tuple(kernel)
     return x, Windows.over(x.shape, k, k, (0,) * len(k), (1,) * len(k)), sources
 
 
-def _taken(x: Any, source: np.ndarray, axis: int) -> Any:
+def taken(x: Any, source: np.ndarray, axis: int) -> Any:
     others = tuple(d for d in range(x.ndim) if d != axis)
     numbers = lax.GatherDimensionNumbers(others, (axis,), (axis,))
     sizes = tuple(1 if d == axis else n for d, n in enumerate(x.shape))
@@ -199,13 +199,13 @@ def _adaptive_max(input, output_size):
         shape = (*input.shape[: input.ndim - len(output_size)], *output_size)
         return lax.broadcast_in_dim(constant(input, 0), shape, ()), np.zeros(shape, np.int64)
     x, windows, sources = _max_windows(input, output_size)
-    return _max_pooled(x, windows), _positions_in_input(
+    return max_pooled(x, windows), _positions_in_input(
         x, windows, sources, input.shape[input.ndim - len(output_size) :]
     )
 
 
 def _positions_in_input(x: Any, windows: Windows, sources: Sequence[np.ndarray], inside: Sequence[int]) -> Any:
-    where = _max_positions(x, windows)
+    where = max_positions(x, windows)
     if all(len(s) == n for s, n in zip(sources, inside, strict=True)):
         return where
     flat = np.zeros((), np.int64)
@@ -224,7 +224,7 @@ def _adaptive_max_only(input, output_size):
         shape = (*input.shape[: input.ndim - len(output_size)], *output_size)
         return lax.broadcast_in_dim(constant(input, 0), shape, ())
     x, windows, _ = _max_windows(input, output_size)
-    return _max_pooled(x, windows)
+    return max_pooled(x, windows)
 
 
 def _declare(n: int, shape: str) -> None:
@@ -232,7 +232,7 @@ def _declare(n: int, shape: str) -> None:
 
     def run(input, output_size, return_indices):
         if n == 1:
-            _check_dims_1d(name, input)
+            check_dims_1d(name, input)
         size = output_sizes(output_size, input, n)
         if len(size) != n:
             if n == 1:

@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 
 from torchlike._ops.bodies import INT64, convert, type_name_of, widened
-from torchlike._ops.dropout import _mask as dropout_mask
+from torchlike._ops.dropout import mask_of as dropout_mask
 from torchlike._ops.joining import cat
 from torchlike._ops.matmul import baddbmm, bmm, c_name, linear
 from torchlike._ops.op import REGISTRY, Array, broadcast_shapes, composite, op

@@ -40,7 +40,7 @@ def _bernoulli(t: Tensor, shape: tuple[int, ...], p: float) -> Any:
     return put(kept.astype(dtype), place)
 
 
-def _mask(t: Tensor, shape: tuple[int, ...], p: float) -> Tensor:
+def mask_of(t: Tensor, shape: tuple[int, ...], p: float) -> Tensor:
     """What dropout multiplies by: zero with probability ``p``, else ``1 / (1 - p)``."""
     place = t._storage.device
     if place is CPU:
@@ -69,7 +69,7 @@ def _drop(t: Tensor, shape: tuple[int, ...], p: float, training: bool, inplace: 
         return _zeroed(t, inplace)
     if t._spec.dtype.kind in "biu":
         raise RuntimeError(f"result type Float can't be cast to the desired output type {type_name_of(t._spec)}")
-    mask = _mask(t, shape, p)
+    mask = mask_of(t, shape, p)
     return t.mul_(mask) if inplace else t * mask
 
 

@@ -45,7 +45,7 @@ def check_reduction(reduction: str) -> str:
     return reduction
 
 
-def _reduced(x: Any, reduction: str) -> Any:
+def reduce_losses(x: Any, reduction: str) -> Any:
     """All elements, their sum or their mean."""
     if reduction == "none":
         return x

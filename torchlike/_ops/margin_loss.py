@@ -10,11 +10,9 @@ from jax import lax
 from torchlike._ops.bodies import choose, constant, convert, kind, type_name_of, widened
 from torchlike._ops.convolution import listed
 from torchlike._ops.distance import pairwise_distance
-from torchlike._ops.loss import _reduced as reduced
-from torchlike._ops.loss import legacy_reduction, looked_at
+from torchlike._ops.loss import legacy_reduction, looked_at, reduce_losses
 from torchlike._ops.op import REGISTRY, Array, Promote, broadcast_shapes, composite, op
-from torchlike._ops.regression_loss import _by_reduction as by_reduction
-from torchlike._ops.regression_loss import apply_reduction, check_tensors, chosen_reduction
+from torchlike._ops.regression_loss import apply_reduction, by_reduction, check_tensors, chosen_reduction
 from torchlike._ops.regression_loss import reduced_pointwise as _loss
 from torchlike._tensor.dtypes import get_default_dtype
 
@@ -58,7 +56,7 @@ def _hinge_embedding(input, other, margin, reduction):
     missing = _rest(lax.sub(constant(input, margin), input))
     apart = choose(_is(other, 1), zero, missing)
     near = choose(_is(other, -1), zero, input)
-    return reduced(lax.add(apart, near), reduction)
+    return reduce_losses(lax.add(apart, near), reduction)
 
 
 @composite(namespaces=_F)
@@ -77,7 +75,7 @@ def _margin_ranking(input, other, target: Array, margin, reduction):
     if kind(gap) in "iu" and isinstance(margin, float):
         gap = convert(gap, get_default_dtype().np)
     _check_mean(gap, reduction)
-    return reduced(_rest(lax.add(gap, constant(gap, margin))), reduction)
+    return reduce_losses(_rest(lax.add(gap, constant(gap, margin))), reduction)
 
 
 @composite(namespaces=_F)
@@ -95,7 +93,7 @@ def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, red
 @_loss(Promote.DEFAULT, namespaces=("_private",), name="_soft_margin", node="SoftMarginLossBackward0")
 def _soft_margin(input, other, reduction):
     """``log(1 + exp(-target * input))``."""
-    return reduced(lax.log1p(lax.exp(lax.mul(lax.neg(other), input))), reduction)
+    return reduce_losses(lax.log1p(lax.exp(lax.mul(lax.neg(other), input))), reduction)
 
 
 @composite(namespaces=_F)
@@ -127,7 +125,7 @@ def _cosine_embedding(input1: Array, input2: Array, target: Array, margin, reduc
     zero = constant(cosine, 0)
     near = choose(_is(target, 1), lax.sub(constant(cosine, 1), cosine), zero)
     apart = choose(_is(target, -1), _rest(lax.sub(cosine, constant(cosine, margin))), zero)
-    return convert(reduced(lax.add(near, apart), reduction), dtype)
+    return convert(reduce_losses(lax.add(near, apart), reduction), dtype)
 
 
 @composite(namespaces=_F)
@@ -264,7 +262,7 @@ def _multi_margin(input, target: Array, p, margin, weight: Array | None, reducti
     losses = lax.div(lax.reduce_sum(choose(own, constant(z, 0), z), (1,)), constant(z, classes))
     if reduction == "none" and target.ndim == 0:
         losses = lax.reshape(losses, ())
-    return convert(reduced(losses, reduction), input.dtype)
+    return convert(reduce_losses(losses, reduction), input.dtype)
 
 
 @composite(namespaces=_F)
@@ -324,7 +322,7 @@ def _multilabel_margin(input, target: Array, reduction):
     losses = lax.div(lax.reduce_sum(choose(counts, z, constant(z, 0)), (1, 2)), constant(z, classes))
     if reduction == "none" and input.ndim < 2:
         losses = lax.reshape(losses, ())
-    return convert(reduced(losses, reduction), input.dtype)
+    return convert(reduce_losses(losses, reduction), input.dtype)
 
 
 @composite(namespaces=_F)

@@ -17,34 +17,34 @@ import numpy as np
 from jax import lax
 
 from torchlike._ops.bodies import constant, convert, count, kind, type_name_of, widened
-from torchlike._ops.op import REGISTRY, Array, Number, composite, op
-from torchlike._tensor.dtypes import get_default_dtype
+from torchlike._ops.convolution import listed
+from torchlike._ops.op import Array, Number, composite, op
 from torchlike._tensor.tensor import Tensor, assign, value_of
 
 _F = ("nn.functional",)
 
 
-def _other_axes(ndim: int, axes: Sequence[int]) -> list[int]:
+def other_axes(ndim: int, axes: Sequence[int]) -> list[int]:
     return [d for d in range(ndim) if d not in axes]
 
 
-def _over(small: Any, shape: Sequence[int], axes: Sequence[int]) -> Any:
+def over(small: Any, shape: Sequence[int], axes: Sequence[int]) -> Any:
     """What has a value for each position outside ``axes``, repeated along them."""
-    return lax.broadcast_in_dim(small, tuple(shape), _other_axes(len(shape), axes))
+    return lax.broadcast_in_dim(small, tuple(shape), other_axes(len(shape), axes))
 
 
-def _mean(x: Any, axes: Sequence[int]) -> Any:
+def mean_over(x: Any, axes: Sequence[int]) -> Any:
     return lax.div(lax.reduce_sum(x, tuple(axes)), constant(x, count(x, axes)))
 
 
 def _moments(x: Any, axes: Sequence[int]) -> tuple[Any, Any]:
     """The mean over ``axes`` and the mean of the squared distances from it."""
-    mean = _mean(x, axes)
-    centred = lax.sub(x, _over(mean, x.shape, axes))
-    return mean, _mean(lax.mul(centred, centred), axes)
+    mean = mean_over(x, axes)
+    centred = lax.sub(x, over(mean, x.shape, axes))
+    return mean, mean_over(lax.mul(centred, centred), axes)
 
 
-def _inverse_sigma(var: Any, eps: float) -> Any:
+def inverse_sigma(var: Any, eps: float) -> Any:
     return lax.rsqrt(lax.add(var, constant(var, eps)))
 
 
@@ -63,15 +63,14 @@ def _channel_axes(x: Any) -> tuple[int, ...]:
 def _affine(x: Any, mean: Any, inverse: Any, weight: Any, bias: Any) -> Any:
     """``(x - mean) * inverse * weight + bias`` for one of each in a channel."""
     scale = inverse if weight is None else lax.mul(inverse, weight)
-    shift = lax.neg(lax.mul(mean, scale))
-    shift = shift if bias is None else lax.add(bias, shift)
     axes = _channel_axes(x)
-    return lax.add(lax.mul(x, _over(scale, x.shape, axes)), _over(shift, x.shape, axes))
+    out = lax.mul(lax.sub(x, over(mean, x.shape, axes)), over(scale, x.shape, axes))
+    return out if bias is None else lax.add(out, over(bias, x.shape, axes))
 
 
 def _by_batch_forward(x, weight, bias, eps):
     mean, var = _moments(x, _channel_axes(x))
-    inverse = _inverse_sigma(var, eps)
+    inverse = inverse_sigma(var, eps)
     return (_affine(x, mean, inverse, weight, bias), mean, var), (x, weight, mean, inverse, bias is None)
 
 
@@ -80,14 +79,14 @@ def _by_batch_backward(eps, saved, gs):
     g = gs[0]
     axes = _channel_axes(x)
     n = constant(x, count(x, axes))
-    centred = lax.sub(x, _over(mean, x.shape, axes))
+    centred = lax.sub(x, over(mean, x.shape, axes))
     g_sum = lax.reduce_sum(g, axes)
     g_weight = lax.mul(inverse, lax.reduce_sum(lax.mul(g, centred), axes))
     a = inverse if weight is None else lax.mul(inverse, weight)
     b = lax.neg(lax.div(lax.mul(lax.mul(a, inverse), g_weight), n))
     c = lax.neg(lax.div(lax.mul(a, g_sum), n))
-    terms = [lax.mul(g, _over(a, x.shape, axes)), lax.mul(centred, _over(b, x.shape, axes))]
-    dx = lax.add(lax.add(*terms), _over(c, x.shape, axes))
+    terms = [lax.mul(g, over(a, x.shape, axes)), lax.mul(centred, over(b, x.shape, axes))]
+    dx = lax.add(lax.add(*terms), over(c, x.shape, axes))
     return dx, None if weight is None else g_weight, None if no_bias else g_sum
 
 
@@ -101,10 +100,10 @@ def _check_channels(x: Any, **given: Any) -> None:
             raise RuntimeError(f"{name} should contain {channels} elements not {t.size}")
     if kind(x) != "f":
         raise NotImplementedError(f"\"batch_norm\" not implemented for '{type_name_of(x)}'")
-    _check_mixed(x, given.values())
+    check_mixed(x, given.values())
 
 
-def _check_mixed(x: Any, parameters: Any) -> None:
+def check_mixed(x: Any, parameters: Any) -> None:
     """RuntimeError for parameters of another type than the input's, or single precision where that is half."""
     for t in parameters:
         if t is None or t.dtype == x.dtype:
@@ -115,11 +114,11 @@ def _check_mixed(x: Any, parameters: Any) -> None:
             raise RuntimeError("mixed dtype (CPU): expect parameter to have scalar type of Float")
 
 
-def _statistic(x: Any) -> Any:
+def statistic(x: Any) -> Any:
     return None if x is None else widened(x)
 
 
-def _like(out: Any, x: Any) -> Any:
+def like(out: Any, x: Any) -> Any:
     return convert(out, x.dtype)
 
 
@@ -130,9 +129,9 @@ def _batch_norm_training(
 ):  # fmt: skip
     """The input normalized by its own statistics, and the running ones moved towards these where there are any."""
     _check_channels(input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
-    x, w, b = widened(input), _statistic(weight), _statistic(bias)
+    x, w, b = widened(input), statistic(weight), statistic(bias)
     out, mean, var = _by_batch(x, w, b, eps)  # type: ignore[misc]
-    results = [_like(out, input)]
+    results = [like(out, input)]
     n = count(x, _channel_axes(x))
     for running, fresh in ((running_mean, mean), (running_var, var)):
         if running is None:
@@ -141,7 +140,7 @@ def _batch_norm_training(
             fresh = lax.mul(var, constant(var, n / (n - 1) if n > 1 else math.nan))
         share = lax.convert_element_type(momentum, fresh.dtype)
         kept = lax.mul(lax.sub(constant(fresh, 1), share), widened(running))
-        results.append(_like(lax.add(kept, lax.mul(share, fresh)), running))
+        results.append(like(lax.add(kept, lax.mul(share, fresh)), running))
     return tuple(results) if len(results) > 1 else results[0]
 
 
@@ -151,9 +150,9 @@ def _batch_norm_inference(
 ):
     """The input normalized by the running statistics."""
     _check_channels(input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
-    x, w, b = widened(input), _statistic(weight), _statistic(bias)
+    x, w, b = widened(input), statistic(weight), statistic(bias)
     mean, var = lax.stop_gradient(widened(running_mean)), lax.stop_gradient(widened(running_var))
-    return _like(_affine(x, mean, _inverse_sigma(var, eps), w, b), input)
+    return like(_affine(x, mean, inverse_sigma(var, eps), w, b), input)
 
 
 def _normalized_by_batch(input, weight, bias, running_mean, running_var, training, momentum, eps):
@@ -178,7 +177,9 @@ def _normalized_by_batch(input, weight, bias, running_mean, running_var, trainin
         return results
     running = [t for t in (running_mean, running_var) if t is not None]
     for t, result in zip(running, results[1:], strict=True):
+        version = t._storage.version
         assign(t, value_of(result))
+        t._storage.version = version  # the tape does not hear of it, as in native kernels
     return results[0]
 
 
@@ -213,176 +214,6 @@ def torch_batch_norm(input, weight, bias, running_mean, running_var, training, m
     return _normalized_by_batch(input, weight, bias, running_mean, running_var, training, momentum, eps)
 
 
-# Statistics over the last dimensions: layer normalization.
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def _by_layer(x, weight, bias, axes, eps):
-    return _by_layer_forward(x, weight, bias, axes, eps)[0]
-
-
-def _tail(t: Any, shape: Sequence[int]) -> Any:
-    """A tensor of the last dimensions repeated along the first."""
-    return lax.broadcast_in_dim(t, tuple(shape), tuple(range(len(shape) - t.ndim, len(shape))))
-
-
-def _by_layer_forward(x, weight, bias, axes, eps):
-    mean = _mean(x, axes)
-    centred = lax.sub(x, _over(mean, x.shape, axes))
-    inverse = _inverse_sigma(_mean(lax.mul(centred, centred), axes), eps)
-    out = lax.mul(centred, _over(inverse, x.shape, axes))
-    if weight is not None:
-        out = lax.mul(out, _tail(weight, x.shape))
-    if bias is not None:
-        out = lax.add(out, _tail(bias, x.shape))
-    return out, (x, weight, mean, inverse, bias is None)
-
-
-def _by_layer_backward(axes, eps, saved, g):
-    x, weight, mean, inverse, no_bias = saved
-    lead = tuple(_other_axes(x.ndim, axes))
-
-    def normal():
-        # Behind a barrier, so that each use computes it anew: cheaper than to keep it between them.
-        m, r = lax.optimization_barrier((mean, inverse))
-        return lax.mul(lax.sub(x, _over(m, x.shape, axes)), _over(r, x.shape, axes))
-
-    g_weight = None if weight is None else lax.reduce_sum(lax.mul(g, normal()), lead)
-    g_bias = None if no_bias else lax.reduce_sum(g, lead)
-    if weight is not None:
-        g = lax.mul(g, _tail(weight, x.shape))
-    there = normal()
-    through = _over(_mean(lax.mul(g, there), axes), x.shape, axes)
-    inner = lax.sub(lax.sub(g, _over(_mean(g, axes), x.shape, axes)), lax.mul(there, through))
-    return lax.mul(inner, _over(inverse, x.shape, axes)), g_weight, g_bias
-
-
-_by_layer.defvjp(_by_layer_forward, _by_layer_backward)
-
-
-def _listed(shape: Sequence[int]) -> str:
-    return "[" + ", ".join(map(str, shape)) + "]"
-
-
-def _check_normalized(name: str, x: Any, normalized_shape: Sequence[int], **given: Any) -> None:
-    if not normalized_shape:
-        raise RuntimeError(
-            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got "
-            "normalized_shape = []"
-        )
-    for what, t in given.items():
-        if t is not None and t.shape != tuple(normalized_shape):
-            raise RuntimeError(
-                f"Expected {what} to be of same shape as normalized_shape, but got {what} of shape {_listed(t.shape)} and "
-                f"normalized_shape = {_listed(normalized_shape)}"
-            )
-    n = len(normalized_shape)
-    if x.ndim < n or x.shape[x.ndim - n :] != tuple(normalized_shape):
-        raise RuntimeError(
-            f"Given normalized_shape={_listed(normalized_shape)}, expected input with shape "
-            f"[*{', ' if name != 'rms_norm' else ''}{', '.join(map(str, normalized_shape))}], but got input of "
-            f"size{_listed(x.shape)}"
-        )
-    if kind(x) not in ("fc" if name == "rms_norm" else "f"):
-        raise NotImplementedError(f"\"{name}\" not implemented for '{type_name_of(x)}'")
-
-
-@op(namespaces=("_private",), name="_layer_norm", node="NativeLayerNormBackward0")
-def _layer_norm(input, normalized_shape, weight: Array | None, bias: Array | None, eps):
-    """The input normalized over its last dimensions."""
-    _check_normalized("LayerNormKernelImpl", input, normalized_shape, weight=weight, bias=bias)
-    _check_mixed(input, (weight, bias))
-    axes = tuple(range(input.ndim - len(normalized_shape), input.ndim))
-    return _like(_by_layer(widened(input), _statistic(weight), _statistic(bias), axes, eps), input)
-
-
-def _shape_argument(name: str, shape: Any) -> tuple[int, ...]:
-    if not isinstance(shape, (list, tuple)):
-        raise TypeError(
-            f"{name}(): argument 'normalized_shape' (position 2) must be tuple of ints, not {type(shape).__name__}"
-        )
-    for at, size in enumerate(shape):
-        if not hasattr(size, "__index__"):
-            raise TypeError(
-                f"{name}(): argument 'normalized_shape' (position 2) must be tuple of ints, but found element of type "
-                f"{type(size).__name__} at pos {at}"
-            )
-    return tuple(shape)
-
-
-@composite(namespaces=_F)
-def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
-    """The last dimensions, those of ``normalized_shape``, normalized: ``(x - mean) / sqrt(var + eps) * weight + bias``.
-
-    ``weight`` and ``bias`` have the shape ``normalized_shape``; anything else raises RuntimeError.
-    See Ba, Kiros and Hinton, arXiv:1607.06450.
-    """
-    return _layer_norm(input, _shape_argument("layer_norm", normalized_shape), weight, bias, eps)
-
-
-@composite(namespaces=("torch",), name="layer_norm")
-def torch_layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5, cudnn_enable=True):
-    """``torch.nn.functional.layer_norm``."""
-    return layer_norm(input, normalized_shape, weight, bias, eps)
-
-
-# Root mean square.
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _by_rms(x, weight, axes, eps):
-    return _by_rms_forward(x, weight, axes, eps)[0]
-
-
-def _by_rms_forward(x, weight, axes, eps):
-    inverse = _inverse_sigma(_mean(lax.mul(x, x), axes), eps)
-    out = lax.mul(x, _over(inverse, x.shape, axes))
-    if weight is not None:
-        out = lax.mul(out, _tail(weight, x.shape))
-    return out, (x, weight, inverse)
-
-
-def _by_rms_backward(axes, eps, saved, g):
-    x, weight, inverse = saved
-
-    def normal():
-        return lax.mul(x, _over(lax.optimization_barrier(inverse), x.shape, axes))
-
-    g_weight = None
-    if weight is not None:
-        g_weight = lax.reduce_sum(lax.mul(g, normal()), tuple(_other_axes(x.ndim, axes)))
-        g = lax.mul(g, _tail(weight, x.shape))
-    there = normal()
-    through = _over(_mean(lax.mul(g, there), axes), x.shape, axes)
-    return lax.mul(lax.sub(g, lax.mul(there, through)), _over(inverse, x.shape, axes)), g_weight
-
-
-_by_rms.defvjp(_by_rms_forward, _by_rms_backward)
-
-
-@op(namespaces=("_private",), name="_rms_norm", node=lambda half, **_: "ToCopyBackward0" if half else "MulBackward0")
-def _rms_norm(input, normalized_shape, weight: Array | None, eps, half):
-    """The input over the root of the mean of its squares along the last dimensions."""
-    _check_normalized("rms_norm", input, normalized_shape, weight=weight)
-    axes = tuple(range(input.ndim - len(normalized_shape), input.ndim))
-    x, w = widened(input), _statistic(weight)
-    eps = float(np.finfo(x.dtype).eps) if eps is None else eps
-    if w is not None and w.dtype != x.dtype:
-        common = np.promote_types(w.dtype, x.dtype)
-        x, w = convert(x, common), convert(w, common)
-    return _like(_by_rms(x, w, axes, eps), input)
-
-
-@composite(namespaces=("torch", "nn.functional"))
-def rms_norm(input, normalized_shape, weight=None, eps=None):
-    """The last dimensions over their root mean square: ``x / sqrt(mean(x ** 2) + eps) * weight``.
-
-    ``eps`` is the dtype's resolution unless given. See Zhang and Sennrich, arXiv:1910.07467.
-    """
-    shape = _shape_argument("rms_norm", normalized_shape)
-    return _rms_norm(input, shape, weight, eps, input._spec.dtype.itemsize == 2)
-
-
 # Groups of channels, and single channels of single samples.
 
 
@@ -401,16 +232,15 @@ def _each_channel(small: Any, shape: Sequence[int]) -> Any:
 
 
 def _by_group_forward(x, weight, bias, eps):
-    mean = _mean(x, _GROUPS)
-    centred = lax.sub(x, _over(mean, x.shape, _GROUPS))
-    inverse = _inverse_sigma(_mean(lax.mul(centred, centred), _GROUPS), eps)
-    scale, each_mean = _each_channel(inverse, x.shape), _each_channel(mean, x.shape)
+    mean = mean_over(x, _GROUPS)
+    centred = lax.sub(x, over(mean, x.shape, _GROUPS))
+    inverse = inverse_sigma(mean_over(lax.mul(centred, centred), _GROUPS), eps)
+    scale = _each_channel(inverse, x.shape)
     if weight is not None:
         scale = lax.mul(scale, lax.broadcast_in_dim(weight, scale.shape, (1, 2)))
-    shift = lax.neg(lax.mul(each_mean, scale))
+    out = lax.mul(centred, over(scale, x.shape, _CHANNELS))
     if bias is not None:
-        shift = lax.add(shift, lax.broadcast_in_dim(bias, shift.shape, (1, 2)))
-    out = lax.add(lax.mul(x, _over(scale, x.shape, _CHANNELS)), _over(shift, x.shape, _CHANNELS))
+        out = lax.add(out, lax.broadcast_in_dim(bias, x.shape, (1, 2)))
     return out, (x, weight, mean, inverse, bias is None)
 
 
@@ -418,7 +248,7 @@ def _by_group_backward(eps, saved, g):
     x, weight, mean, inverse, no_bias = saved
     each_mean, each_inverse = _each_channel(mean, x.shape), _each_channel(inverse, x.shape)
     sums = lax.reduce_sum(g, _CHANNELS)
-    centred = lax.sub(x, _over(each_mean, x.shape, _CHANNELS))
+    centred = lax.sub(x, over(each_mean, x.shape, _CHANNELS))
     products = lax.mul(lax.reduce_sum(lax.mul(g, centred), _CHANNELS), each_inverse)
     g_weight = None if weight is None else lax.reduce_sum(products, (0,))
     g_bias = None if no_bias else lax.reduce_sum(sums, (0,))
@@ -431,8 +261,8 @@ def _by_group_backward(eps, saved, g):
     # dx = scale * g - inverse * (mean of w g) - inverse ** 2 * centred * (mean of w g xhat)
     slope = lax.neg(lax.mul(lax.mul(along(products), each_inverse), each_inverse))
     shift = lax.neg(lax.add(lax.mul(along(sums), each_inverse), lax.mul(each_mean, slope)))
-    terms = [lax.mul(g, _over(scale, x.shape, _CHANNELS)), lax.mul(x, _over(slope, x.shape, _CHANNELS))]
-    return lax.add(lax.add(*terms), _over(shift, x.shape, _CHANNELS)), g_weight, g_bias
+    terms = [lax.mul(g, over(scale, x.shape, _CHANNELS)), lax.mul(x, over(slope, x.shape, _CHANNELS))]
+    return lax.add(lax.add(*terms), over(shift, x.shape, _CHANNELS)), g_weight, g_bias
 
 
 _by_group.defvjp(_by_group_forward, _by_group_backward)
@@ -447,21 +277,21 @@ def _group_norm(input, num_groups, weight: Array | None, bias: Array | None, eps
     if channels % num_groups:
         raise RuntimeError(
             f"Expected number of channels in input to be divisible by num_groups, but got input of shape "
-            f"{_listed(input.shape)} and num_groups={num_groups}"
+            f"{listed(input.shape)} and num_groups={num_groups}"
         )
     for name, t in (("weight", weight), ("bias", bias)):
         if t is not None and t.shape != (channels,):
             raise RuntimeError(
                 f"Expected {name} to be a vector of size equal to the number of channels in input, but got {name} of shape "
-                f"{_listed(t.shape)} and input of shape {_listed(input.shape)}"
+                f"{listed(t.shape)} and input of shape {listed(input.shape)}"
             )
     if kind(input) != "f":
         raise NotImplementedError(f"\"GroupNormKernelImpl\" not implemented for '{type_name_of(input)}'")
-    _check_mixed(input, (weight, bias))
+    check_mixed(input, (weight, bias))
     inner = channels // num_groups
     x = lax.reshape(widened(input), (n, num_groups, inner, math.prod(input.shape[2:])))
     w, b = (None if t is None else lax.reshape(widened(t), (num_groups, inner)) for t in (weight, bias))
-    return _like(lax.reshape(_by_group(x, w, b, eps), input.shape), input)
+    return like(lax.reshape(_by_group(x, w, b, eps), input.shape), input)
 
 
 @composite(namespaces=_F)
@@ -493,7 +323,7 @@ def _instance_norm(
     x = lax.reshape(widened(input), (n, channels, 1, math.prod(input.shape[2:])))
     w, b = (None if t is None else lax.reshape(widened(t), (channels, 1)) for t in (weight, bias))
     out = _by_group(x, w, b, eps)
-    results = [_like(lax.reshape(out, input.shape), input)]
+    results = [like(lax.reshape(out, input.shape), input)]
     if running_mean is None and running_var is None:
         return results[0]
     spots = x.shape[3]
@@ -503,7 +333,7 @@ def _instance_norm(
         if running is not None:
             share = lax.convert_element_type(momentum, fresh.dtype)
             kept = lax.mul(lax.sub(constant(fresh, 1), share), widened(running))
-            results.append(_like(lax.add(kept, lax.mul(share, _mean(fresh, (0,)))), running))
+            results.append(like(lax.add(kept, lax.mul(share, mean_over(fresh, (0,)))), running))
     return tuple(results)
 
 
@@ -549,47 +379,14 @@ def _instance_norm_inference(
     return _batch_norm_inference.operator.body(input, weight, bias, running_mean, running_var, eps)
 
 
-# Norms of vectors, and of neighbouring channels.
-
-
-@composite(namespaces=_F)
-def normalize(input, p=2.0, dim=1, eps=1e-12, out=None):
-    """The vectors along ``dim`` over their p-norm, or over ``eps`` where that is larger."""
-    norm = input.norm(p, dim, keepdim=True)
-    if out is None:
-        return input / norm.clamp_min(eps).expand_as(input)
-    return REGISTRY["torch", "div"](input, norm.clamp_min_(eps).expand_as(input), out=out)
-
-
-@op(namespaces=("_private",), name="_local_response_norm", node="DivBackward0")
-def _local_response_norm(input, size, alpha, beta, k):
-    """The input over a power of the mean of the squares of neighbouring channels."""
-    x = widened(input)
-    ones = (1,) * (x.ndim - 2)
-    window, padding = (1, size, *ones), [(0, 0), (size // 2, (size - 1) // 2), *[(0, 0)] * len(ones)]
-    total = lax.reduce_window(lax.mul(x, x), constant(x, 0), lax.add, window, (1,) * x.ndim, padding)
-    mean = lax.div(total, constant(x, size))
-    if kind(x) in "iu":
-        x, mean = (convert(a, get_default_dtype().np) for a in (x, mean))
-    base = lax.add(lax.mul(mean, constant(x, alpha)), constant(x, k))
-    out = lax.div(x, lax.pow(base, constant(x, beta)))
-    return out if kind(input) in "iu" else _like(out, input)
-
-
-@composite(namespaces=_F)
-def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
-    """``x / (k + alpha * m) ** beta`` with ``m`` the mean square over ``size`` neighbouring channels of (N, C, ...)."""
-    if input.dim() < 3:
-        gap = " " * 26
-        raise ValueError(f"Expected 3D or higher dimensionality{gap}input (got {input.dim()} dimensions)")
-    if not input._spec.numel:
-        return input
-    return _local_response_norm(input, size, alpha, beta, k)
-
-
 @composite(namespaces=("torch",))
-def _weight_norm(v, g, dim=0):
-    """``g * v / |v|``, the norm taken over all dimensions but ``dim`` (arXiv:1602.07868)."""
-    from torchlike._ops.torch_names import norm_except_dim
-
-    return v * (g / norm_except_dim(v, 2, dim))
+def norm_except_dim(v, pow=2, dim=0):
+    """The ``pow``-norms of the parts of ``v`` at each position of ``dim`` (-1: of all of it), the other sizes being one."""
+    if dim == -1:
+        return v.norm(pow)
+    last = v.dim() - 1
+    if dim not in (0, last):
+        return norm_except_dim(v.transpose(0, dim), pow, 0).transpose(0, dim)
+    rows = v.reshape(v.shape[0], -1) if dim == 0 else v.reshape(-1, v.shape[last])
+    size = [v.shape[d] if d == dim else 1 for d in range(v.dim())]
+    return rows.norm(pow, 1 if dim == 0 else 0).view(size)

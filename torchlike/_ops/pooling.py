@@ -28,6 +28,8 @@ _F = ("nn.functional",)
 
 #: Windows of more places than this are not unrolled where there is another way.
 _MANY_TAPS = 32
+#: Sums of windows of more places than this are taken dimension by dimension.
+_FEW_TAPS = 9
 
 
 # Maxima.
@@ -65,7 +67,7 @@ def _maxima_backward(windows, saved, g):
 _maxima.defvjp(_maxima_forward, _maxima_backward)
 
 
-def _max_pooled(x: Any, windows: Windows) -> Any:
+def max_pooled(x: Any, windows: Windows) -> Any:
     if math.prod(windows.kernel) <= _MANY_TAPS or any(d != 1 for d in windows.dilation):
         return _maxima(x, windows)
     lead = x.ndim - len(windows.kernel)
@@ -77,7 +79,7 @@ def _max_pooled(x: Any, windows: Windows) -> Any:
     return lax.reduce_window(x, constant(x, _lowest(x)), lax.max, ones + windows.kernel, ones + windows.stride, padding)
 
 
-def _max_positions(x: Any, windows: Windows) -> Any:
+def max_positions(x: Any, windows: Windows) -> Any:
     """Where in each flat plane of the input the maximum of each window is: the first of equals, the last NaN."""
     x = lax.stop_gradient(x)
     shape = (*x.shape[: x.ndim - len(windows.kernel)], *windows.out)
@@ -102,7 +104,7 @@ def _max_node(kernel, **_: Any) -> str:
 def _max_pool(input, kernel, stride, padding, dilation, ceil_mode):
     """The maximum of each window."""
     _check_max_pool(input, kernel, stride, padding, dilation, ceil_mode, False)
-    return _max_pooled(input, Windows.over(input.shape, kernel, stride, padding, dilation, ceil_mode))
+    return max_pooled(input, Windows.over(input.shape, kernel, stride, padding, dilation, ceil_mode))
 
 
 @op(namespaces=("_private",), name="_max_pool_with_indices", node=_max_node)
@@ -110,7 +112,7 @@ def _max_pool_with_indices(input, kernel, stride, padding, dilation, ceil_mode):
     """The maximum of each window, and where it was."""
     _check_max_pool(input, kernel, stride, padding, dilation, ceil_mode, True)
     windows = Windows.over(input.shape, kernel, stride, padding, dilation, ceil_mode)
-    return _max_pooled(input, windows), _max_positions(input, windows)
+    return max_pooled(input, windows), max_positions(input, windows)
 
 
 def _check_max_pool(x, kernel, stride, padding, dilation, ceil_mode, with_indices) -> None:
@@ -249,7 +251,7 @@ def _pool_max(n: int, input, kernel_size, stride, padding, dilation, ceil_mode, 
     dilation = setting(name, "dilation", dilation, n)
     _check_rank(name, input, n)
     if n == 1 and return_indices:
-        _check_dims_1d("max_pool1d_with_indices", input)
+        check_dims_1d("max_pool1d_with_indices", input)
     function = _max_pool_with_indices if return_indices else _max_pool
     return function(input, kernel, stride, padding, dilation, bool(ceil_mode))
 
@@ -301,9 +303,26 @@ def _sums(x: Any, windows: Windows) -> Any:
         pairs = itertools.chain.from_iterable(zip(windows.out, windows.kernel, strict=True))
         apart = lax.reshape(x, (*x.shape[:lead], *pairs))
         return lax.reduce_sum(apart, tuple(lead + 2 * i + 1 for i in range(n)))
-    x = windows.padded(x, 0)
-    ones = (1,) * lead
-    return lax.reduce_window(x, constant(x, 0), lax.add, ones + windows.kernel, ones + windows.stride, "valid")
+    if math.prod(windows.kernel) <= _FEW_TAPS:
+        return _added_up(x, windows)
+    for axis in range(n):
+        x = _added_up(x, windows.along(axis))
+    return x
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _added_up(x, windows):
+    """The sum of each window, place by place."""
+    return functools.reduce(lax.add, windows.taps(x, 0))
+
+
+def _added_up_backward(windows, shape, g):
+    if all(s == 1 for s in windows.stride):  # then the way back is the sum of windows over the gradient
+        return (_added_up(g, windows.reversed()),)
+    return (windows.scatter([g] * math.prod(windows.kernel), g.shape[: g.ndim - len(windows.kernel)]),)
+
+
+_added_up.defvjp(lambda x, windows: (_added_up(x, windows), ()), _added_up_backward)
 
 
 def _averages(x: Any, windows: Windows, count_include_pad: bool, divisor: int | None) -> Any:
@@ -331,7 +350,7 @@ def _avg_pool(input, kernel, stride, padding, ceil_mode, count_include_pad, divi
     return convert(_averages(widened(input), windows, count_include_pad, divisor), input.dtype)
 
 
-def _check_dims_1d(name: str, input: Tensor) -> None:
+def check_dims_1d(name: str, input: Tensor) -> None:
     if input._spec.ndim not in (2, 3):
         raise RuntimeError(
             f"Expected 2 to 3 dimensions, but got {input._spec.ndim}-dimensional tensor for argument #1 'self' (while "
@@ -342,7 +361,7 @@ def _check_dims_1d(name: str, input: Tensor) -> None:
 def _pool_average(n: int, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor):
     name = f"avg_pool{n}d"
     if n == 1:
-        _check_dims_1d(name, input)
+        check_dims_1d(name, input)
     kernel = setting(name, "kernel_size", kernel_size, n)
     stride = _strides(name, stride, kernel)
     padding = setting(name, "padding", padding, n)

@@ -138,7 +138,7 @@ def _unfold_windows(input, kernel, dilation, padding, stride):
     if min(windows.out) < 1:
         raise RuntimeError(
             f"Given input with spatial size {_tuple(x.shape[2:])}, kernel_size={_tuple(kernel)}, dilation={_tuple(dilation)}, "
-            f"padding={_tuple(padding)}, stride={_tuple(stride)}, calculated shape of the array of sliding blocks as "
+            f"padding={_tuple(padding)}, calculated shape of the array of sliding blocks as "
             f"{_tuple(windows.out)}, but its components must be at least one."
         )
     out = _unfolded(x, windows)

@@ -11,8 +11,7 @@ import numpy as np
 from jax import lax
 
 from torchlike._ops.bodies import absolute, choose, constant, kind, type_name_of
-from torchlike._ops.loss import _reduced as reduced
-from torchlike._ops.loss import at_hand, check_reduction, legacy_reduction
+from torchlike._ops.loss import at_hand, check_reduction, legacy_reduction, reduce_losses
 from torchlike._ops.op import REGISTRY, Array, Promote, broadcast_shapes, composite, pointwise
 from torchlike._tensor.tensor import Tensor, from_array, host_array
 
@@ -45,7 +44,7 @@ def _elementwise(name: str, node: Any, body: Any, doc: str) -> Any:
     def loss(input, other, reduction, parameter):
         if name is not None and kind(input) != "f":
             raise NotImplementedError(f"\"{name}\" not implemented for '{type_name_of(input)}'")
-        return reduced(body(input, other, parameter), reduction)
+        return reduce_losses(body(input, other, parameter), reduction)
 
     loss.__doc__ = doc
     return _loss(Promote.DEFAULT, namespaces=("_private",), name=f"_{name}", node=node)(loss)
@@ -75,7 +74,7 @@ def _smooth_l1(x: Any, y: Any, beta: float) -> Any:
     return choose(lax.lt(d, edge), lax.div(lax.mul(lax.mul(half, d), d), edge), lax.sub(d, lax.mul(half, edge)))
 
 
-def _by_reduction(name: str) -> Any:
+def by_reduction(name: str) -> Any:
     """The node of a loss that ends in ``name`` where it is not reduced."""
     nodes = {"mean": "MeanBackward0", "sum": "SumBackward0", "none": name}
     return lambda reduction, **_: nodes[reduction]
@@ -83,7 +82,7 @@ def _by_reduction(name: str) -> Any:
 
 _mse_op = _elementwise("mse_cpu", "MseLossBackward0", _square, "The squared differences.")
 _l1_op = _elementwise(
-    "l1_loss", _by_reduction("AbsBackward0"), lambda x, y, _: absolute(lax.sub(x, y)), "The absolute differences."
+    "l1_loss", by_reduction("AbsBackward0"), lambda x, y, _: absolute(lax.sub(x, y)), "The absolute differences."
 )
 _huber_op = _elementwise("huber_cpu", "HuberLossBackward0", _huber, "Squared where small, linear where large.")
 _smooth_l1_op = _elementwise("smooth_l1_cpu", "SmoothL1LossBackward0", _smooth_l1, "Huber's loss over beta.")
@@ -224,7 +223,7 @@ def _check_probabilities(input, other, weight=None, reduction="mean"):
 )  # fmt: skip
 def _binary_cross_entropy(input, other, weight: Array | None = None, reduction="mean"):
     """The cross entropy of probabilities with targets, weighted and reduced."""
-    return reduced(_weigh(_cross_entropy(input, other), weight), reduction)
+    return reduce_losses(_weigh(_cross_entropy(input, other), weight), reduction)
 
 
 def _check_same_dtype(input: Tensor, target: Tensor) -> None:
@@ -279,7 +278,7 @@ def _with_logits(input, other, weight: Array | None = None, pos_weight: Array | 
     if pos_weight is not None:
         log_sigmoid = lax.mul(log_sigmoid, lax.add(lax.mul(lax.sub(pos_weight, one), other), one))
     losses = lax.sub(lax.mul(lax.sub(one, other), input), log_sigmoid)
-    return reduced(_weigh(losses, weight), reduction)
+    return reduce_losses(_weigh(losses, weight), reduction)
 
 
 @composite(namespaces=_F)
@@ -302,7 +301,7 @@ def binary_cross_entropy_with_logits(
 
 
 def _divergence_node(reduction: str, log_target: bool) -> str:
-    return _by_reduction("MulBackward0" if log_target else "SubBackward0")(reduction)
+    return by_reduction("MulBackward0" if log_target else "SubBackward0")(reduction)
 
 
 def _times_own_log(x: Any) -> Any:
@@ -322,7 +321,7 @@ def _kl_div(input, other, reduction, log_target):
         losses = lax.mul(lax.exp(other), lax.sub(other, input))
     else:
         losses = lax.sub(_times_own_log(other), lax.mul(other, input))
-    return reduced(losses, reduction)
+    return reduce_losses(losses, reduction)
 
 
 @composite(namespaces=_F)
@@ -349,7 +348,7 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
 
 
 def _poisson_node(reduction: str, full: bool, **_: Any) -> str:
-    return _by_reduction("AddBackward0" if full else "SubBackward0")(reduction)
+    return by_reduction("AddBackward0" if full else "SubBackward0")(reduction)
 
 
 @_loss(Promote.INT_TO_FLOAT, namespaces=("_private",), name="_poisson_nll", node=_poisson_node)
@@ -366,7 +365,7 @@ def _poisson_nll(input, other, log_input, full, eps, reduction):
         half_log = lax.mul(constant(t, 0.5), lax.log(lax.mul(constant(t, 2 * math.pi), t)))
         stirling = lax.add(lax.sub(lax.mul(t, lax.log(t)), t), half_log)
         losses = lax.add(losses, choose(large, stirling, constant(stirling, 0)))
-    return reduced(losses, reduction)
+    return reduce_losses(losses, reduction)
 
 
 @composite(namespaces=_F)
@@ -392,7 +391,7 @@ def poisson_nll_loss(
 
 
 def _gaussian_node(reduction: str, full: bool, **_: Any) -> str:
-    return _by_reduction("AddBackward0" if full else "MulBackward0")(reduction)
+    return by_reduction("AddBackward0" if full else "MulBackward0")(reduction)
 
 
 @_loss(Promote.DEFAULT, namespaces=("_private",), name="_gaussian_nll", node=_gaussian_node)
@@ -405,7 +404,7 @@ def _gaussian_nll(input, other, var: Array, full, eps, reduction):
     losses = lax.mul(constant(d, 0.5), lax.add(lax.log(var), lax.div(lax.mul(d, d), var)))
     if full:
         losses = lax.add(losses, constant(losses, 0.5 * math.log(2 * math.pi)))
-    return reduced(losses, reduction)
+    return reduce_losses(losses, reduction)
 
 
 @composite(namespaces=_F)

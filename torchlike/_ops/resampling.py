@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jax import lax
 
-from torchlike._ops.adaptive_pooling import _taken as taken
+from torchlike._ops.adaptive_pooling import taken
 from torchlike._ops.bodies import convert, kind, type_name_of, widened
 from torchlike._ops.convolution import listed
 from torchlike._ops.op import REGISTRY, composite, op

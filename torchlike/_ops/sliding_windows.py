@@ -42,6 +42,24 @@ class Windows:
         ]
         return cls(inside, out, kernel, stride, padding, dilation)
 
+    def along(self, axis: int) -> Windows:
+        """The windows of one dimension alone, where those before it have been dealt with."""
+        inside = [*self.out[:axis], *self.inside[axis:]]
+        ones, zeros = [1] * len(inside), [0] * len(inside)
+
+        def only(values: Sequence[int], others: Sequence[int]) -> list[int]:
+            return [*others[:axis], values[axis], *others[axis + 1 :]]
+
+        return Windows(
+            inside, only(self.out, inside), only(self.kernel, ones), only(self.stride, ones), only(self.padding, zeros),
+            only(self.dilation, ones),
+        )  # fmt: skip
+
+    def reversed(self) -> Windows:
+        """The windows that lead back, of the same kernel, where both strides and dilations are one."""
+        padding = [k - 1 - p for k, p in zip(self.kernel, self.padding, strict=True)]
+        return Windows(self.out, self.inside, self.kernel, self.stride, padding, self.dilation)
+
     def sizes(self) -> tuple:
         """All settings, dimension by dimension."""
         return self.inside, self.out, self.kernel, self.stride, self.padding, self.dilation

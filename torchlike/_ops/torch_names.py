@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from torchlike._ops import convolution, ctc, grids, margin_loss, normalization, regression_loss
+from torchlike._ops import convolution, ctc, grids, layer_normalization, margin_loss, normalization, regression_loss
 from torchlike._ops.activation import _threshold as threshold_op
-from torchlike._ops.dropout import _mask as dropout_mask
+from torchlike._ops.dropout import mask_of as dropout_mask
 from torchlike._ops.op import composite, write_out
 from torchlike._tensor.tensor import Tensor, from_array
 
@@ -137,7 +137,7 @@ def _rest_of(x: Tensor, dims: list[int], eps: float) -> tuple[Tensor, Tensor]:
 @composite(namespaces=_TORCH)
 def native_layer_norm(input, normalized_shape, weight, bias, eps):
     """``torch.nn.functional.layer_norm``, and the means and reciprocal deviations."""
-    result = normalization.layer_norm(input, normalized_shape, weight, bias, eps)
+    result = layer_normalization.layer_norm(input, normalized_shape, weight, bias, eps)
     return (result, *_rest_of(input, list(range(-len(normalized_shape), 0)), eps))
 
 
