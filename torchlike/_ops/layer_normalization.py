@@ -234,6 +234,6 @@ def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
 @composite(namespaces=("torch",))
 def _weight_norm(v, g, dim=0):
     """``g * v / |v|``, the norm taken over all dimensions but ``dim`` (arXiv:1602.07868)."""
-    from torchlike._ops.torch_names import norm_except_dim
+    from torchlike._ops.normalization import norm_except_dim
 
     return v * (g / norm_except_dim(v, 2, dim))
